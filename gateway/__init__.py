@@ -1,0 +1,1 @@
+"""An open message gateway for Dutch debt assistance. Start at ``pipeline.py``."""

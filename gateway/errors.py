@@ -1,0 +1,280 @@
+"""Every way a message can fail, grouped by who has to act.
+
+    GatewayError
+      Refusal    the sender must act: answered once, coded, never retried
+      Fault      we or the network must act: kept, retried, alerted
+
+Anything else is a bug: it rises, is alerted, and leaves the message where it was.
+No error carries a value of the message: paths name elements, rules name checks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Severity(StrEnum):
+    """What a finding does: refuse the message, or travel with it as a warning."""
+
+    WEIGER = "weiger"
+    WAARSCHUW = "waarschuw"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong at one place.
+
+    Attributes:
+        rule: Stable code of the check (``patroon``, ``BSN_ELFPROEF``, …).
+        path: XPath (XML) or JSON pointer (JSON) of the place; element names only.
+        line: Line in the document as sent, 1 or more; None for JSON.
+    """
+
+    rule: str
+    path: str
+    line: int | None = None
+    severity: Severity = Severity.WEIGER
+
+
+class Code(StrEnum):
+    """Stable codes of refusals: what the sender reads, and what we count."""
+
+    # form
+    XML_ONGELDIG = "XML_ONGELDIG"
+    JSON_ONGELDIG = "JSON_ONGELDIG"
+    DOCTYPE_VERBODEN = "DOCTYPE_VERBODEN"
+    TE_GROOT = "TE_GROOT"
+    MEDIATYPE_ONBEKEND = "MEDIATYPE_ONBEKEND"
+    ACCEPT_ONMOGELIJK = "ACCEPT_ONMOGELIJK"
+    VERZOEK_ONGELDIG = "VERZOEK_ONGELDIG"
+    TE_TRAAG = "TE_TRAAG"
+    # signature and identity
+    HANDTEKENING_ONTBREEKT = "HANDTEKENING_ONTBREEKT"
+    HANDTEKENING_ONGELDIG = "HANDTEKENING_ONGELDIG"
+    HANDTEKENING_POSITIE = "HANDTEKENING_POSITIE"
+    ALGORITME_VERBODEN = "ALGORITME_VERBODEN"
+    CERTIFICAAT_ONBEKEND = "CERTIFICAAT_ONBEKEND"
+    CERTIFICAAT_VERLOPEN = "CERTIFICAAT_VERLOPEN"
+    CERTIFICAAT_ONGESCHIKT = "CERTIFICAAT_ONGESCHIKT"
+    AFZENDER_WIJKT_AF = "AFZENDER_WIJKT_AF"
+    TOKEN_ONGELDIG = "TOKEN_ONGELDIG"  # noqa: S105 - the name of a refusal
+    # content
+    SCHEMA_ONGELDIG = "SCHEMA_ONGELDIG"
+    REGEL_GESCHONDEN = "REGEL_GESCHONDEN"
+    BIJLAGE_ONGELDIG = "BIJLAGE_ONGELDIG"
+    # the conversation
+    BERICHT_CONFLICT = "BERICHT_CONFLICT"
+    TIJDSTIP_BUITEN_VENSTER = "TIJDSTIP_BUITEN_VENSTER"
+    ONTVANGER_ONBEKEND = "ONTVANGER_ONBEKEND"
+    NIET_AANGESLOTEN = "NIET_AANGESLOTEN"
+    GEEN_RECHT = "GEEN_RECHT"
+    # the service
+    NIET_GEVONDEN = "NIET_GEVONDEN"
+    METHODE_ONBEKEND = "METHODE_ONBEKEND"
+    QUOTUM_BEREIKT = "QUOTUM_BEREIKT"
+
+
+class Explanation(NamedTuple):
+    """What a person reads about a code: HTTP status and both languages."""
+
+    status: int
+    nl: str
+    en: str
+
+
+EXPLANATIONS: dict[Code, Explanation] = {
+    Code.XML_ONGELDIG: Explanation(
+        400,
+        "Het bericht is geen welgevormde XML in UTF-8 binnen de vormgrenzen. Lees het na met een XML-parser en stuur het opnieuw.",
+        "The message is not well-formed UTF-8 XML within the limits of form. Check it with an XML parser and send it again.",
+    ),
+    Code.JSON_ONGELDIG: Explanation(
+        400,
+        "Het bericht is geen geldige JSON (UTF-8, geen dubbele namen, niet te diep). Herstel dit en stuur het opnieuw.",
+        "The message is not valid JSON (UTF-8, no duplicate names, not too deep). Mend this and send it again.",
+    ),
+    Code.DOCTYPE_VERBODEN: Explanation(
+        400,
+        "Een DOCTYPE of entiteit mag niet in een bericht staan. Verwijder die en onderteken opnieuw.",
+        "A message may not contain a DOCTYPE or entity. Remove it and sign again.",
+    ),
+    Code.TE_GROOT: Explanation(
+        413,
+        "Het bericht is groter dan is toegestaan. Verklein de bijlagen of splits het bericht.",
+        "The message is larger than allowed. Make the attachments smaller or split the message.",
+    ),
+    Code.MEDIATYPE_ONBEKEND: Explanation(
+        415,
+        "Stuur application/xml of application/json, niet gecomprimeerd en in UTF-8.",
+        "Send application/xml or application/json, not compressed and in UTF-8.",
+    ),
+    Code.ACCEPT_ONMOGELIJK: Explanation(
+        406,
+        "Vraag in Accept om application/json of application/xml.",
+        "Ask for application/json or application/xml in Accept.",
+    ),
+    Code.VERZOEK_ONGELDIG: Explanation(
+        400,
+        "Het verzoek klopt niet; bij 'errors' staat welk veld.",
+        "The request is not right; 'errors' says which field.",
+    ),
+    Code.TE_TRAAG: Explanation(
+        408,
+        "Het verzoek kwam niet binnen de tijd binnen. Stuur het opnieuw.",
+        "The request did not arrive in time. Send it again.",
+    ),
+    Code.HANDTEKENING_ONTBREEKT: Explanation(
+        400,
+        "Het bericht is niet ondertekend: één enveloped XMLDSig in XML, of precies één Payload-Signature bij JSON.",
+        "The message is not signed: one enveloped XMLDSig in XML, or exactly one Payload-Signature with JSON.",
+    ),
+    Code.HANDTEKENING_ONGELDIG: Explanation(
+        400,
+        "De handtekening klopt niet met het bericht. Onderteken als laatste stap en verander daarna niets.",
+        "The signature does not match the message. Sign as the last step and change nothing afterwards.",
+    ),
+    Code.HANDTEKENING_POSITIE: Explanation(
+        400,
+        "De handtekening dekt niet precies het hele bericht: één Signature, direct onder het hoofdelement, één Reference met URI=\"\".",
+        "The signature does not cover exactly the whole message: one Signature, directly under the root, one Reference with URI=\"\".",
+    ),
+    Code.ALGORITME_VERBODEN: Explanation(
+        400,
+        "Dit algoritme of deze transformatie is niet toegestaan. Gebruik RSA of ECDSA met SHA-256/384/512 en exclusive C14N; bij JSON PS256.",
+        "This algorithm or transform is not allowed. Use RSA or ECDSA with SHA-256/384/512 and exclusive C14N; PS256 with JSON.",
+    ),
+    Code.CERTIFICAAT_ONBEKEND: Explanation(
+        401,
+        "Het certificaat is niet bij een deelnemer geregistreerd. Laat het door de beheerder toevoegen.",
+        "The certificate is not registered with any participant. Ask the operator to add it.",
+    ),
+    Code.CERTIFICAAT_VERLOPEN: Explanation(
+        401,
+        "Het certificaat is verlopen of nog niet geldig. Onderteken met een geldig, geregistreerd certificaat.",
+        "The certificate has expired or is not yet valid. Sign with a valid, registered certificate.",
+    ),
+    Code.CERTIFICAAT_ONGESCHIKT: Explanation(
+        401,
+        "Het certificaat mag niet voor ondertekenen worden gebruikt (keyUsage digitalSignature ontbreekt).",
+        "The certificate may not be used for signing (keyUsage digitalSignature is missing).",
+    ),
+    Code.AFZENDER_WIJKT_AF: Explanation(
+        403,
+        "De ondertekenaar, de aangemelde partij en de afzender in Stuurgegevens zijn niet dezelfde.",
+        "The signer, the authenticated party and the sender in Stuurgegevens are not the same.",
+    ),
+    Code.TOKEN_ONGELDIG: Explanation(
+        401,
+        "Er is geen geldig token. Haal er een bij POST /v1/token en stuur het als 'Authorization: Bearer …'.",
+        "There is no valid token. Get one at POST /v1/token and send it as 'Authorization: Bearer …'.",
+    ),
+    Code.SCHEMA_ONGELDIG: Explanation(
+        400,
+        "Het bericht voldoet niet aan het schema van zijn soort; bij 'errors' staat waar en waarom.",
+        "The message does not satisfy the schema of its kind; 'errors' says where and why.",
+    ),
+    Code.REGEL_GESCHONDEN: Explanation(
+        400,
+        "Het bericht is vormelijk goed, maar de inhoud kan niet kloppen; bij 'errors' staat welke regel waar.",
+        "The message is well formed but its content cannot be right; 'errors' says which rule and where.",
+    ),
+    Code.BIJLAGE_ONGELDIG: Explanation(
+        400,
+        "Een bijlage is niet wat zij zegt te zijn: het mediatype past niet bij de inhoud, of de sha256 klopt niet.",
+        "An attachment is not what it says it is: its media type does not fit its content, or its sha256 is wrong.",
+    ),
+    Code.BERICHT_CONFLICT: Explanation(
+        409,
+        "Dit referentienummer is al gebruikt voor een bericht met andere inhoud. Gebruik een nieuw referentienummer.",
+        "This referentienummer was used before for a message with other content. Use a new one.",
+    ),
+    Code.TIJDSTIP_BUITEN_VENSTER: Explanation(
+        400,
+        "Het tijdstip ligt meer dan 30 dagen terug of in de toekomst. Zet de klok goed en stuur een nieuw bericht.",
+        "The tijdstip is more than 30 days ago or in the future. Set the clock and send a new message.",
+    ),
+    Code.ONTVANGER_ONBEKEND: Explanation(
+        400,
+        "De ontvanger is geen deelnemer. Zoek het juiste OIN op in GET /v1/deelnemers.",
+        "The recipient is not a participant. Look up the right OIN in GET /v1/deelnemers.",
+    ),
+    Code.NIET_AANGESLOTEN: Explanation(
+        400,
+        "De ontvanger is niet op deze module aangesloten. GET /v1/deelnemers?module=… toont wie dat wel is.",
+        "The recipient is not connected to this module. GET /v1/deelnemers?module=… shows who is.",
+    ),
+    Code.GEEN_RECHT: Explanation(
+        403,
+        "Deze partij mag dit hier niet.",
+        "This party may not do this here.",
+    ),
+    Code.NIET_GEVONDEN: Explanation(
+        404, "Dit bestaat hier niet voor u.", "This does not exist here for you."
+    ),
+    Code.METHODE_ONBEKEND: Explanation(
+        405,
+        "Deze methode bestaat hier niet.",
+        "This method does not exist here.",
+    ),
+    Code.QUOTUM_BEREIKT: Explanation(
+        429,
+        "Er kwamen te veel berichten tegelijk van deze partij. Wacht zo lang als Retry-After zegt.",
+        "Too many messages came from this party at once. Wait as long as Retry-After says.",
+    ),
+}
+
+
+LARGEST_NUMBER_OF_FINDINGS = 100
+"""A refusal names at most so many places."""
+
+
+class GatewayError(Exception):
+    """Anything that is expected to go wrong."""
+
+
+class Refusal(GatewayError):  # noqa: N818 - the word of the trade
+    """The sender must change something; nothing was recorded but this fact.
+
+    Attributes:
+        code: What the sender, the log and the metrics carry.
+        findings: At most 100 places, never a value.
+        retry_after: Seconds after which the same message may be sent again, if ever.
+        party: Whose it was, as the station verify found; a str OIN. None for strangers.
+        referentienummer: Of the refused message, once its form was validated.
+    """
+
+    def __init__(
+        self, code: Code, *findings: Finding, retry_after: int | None = None
+    ) -> None:
+        super().__init__(code.value)
+        self.code = code
+        self.findings = findings[:LARGEST_NUMBER_OF_FINDINGS]
+        self.retry_after = retry_after
+        self.party: str | None = None
+        self.referentienummer: str | None = None
+
+
+class Fault(GatewayError):  # noqa: N818
+    """We or the network must act; the same call may succeed later.
+
+    Attributes:
+        retry_after: Seconds after which it makes sense to try again.
+    """
+
+    def __init__(self, what: str, *, retry_after: int = 5) -> None:
+        super().__init__(what)
+        self.retry_after = retry_after
+
+
+class LedgerUnavailable(Fault):
+    """The ledger did not answer; nothing was recorded."""
+
+
+class Overloaded(Fault):
+    """The bounded queue before the ledger is full; nothing was recorded."""
+
+
+class BrokerUnavailable(Fault):
+    """The broker did not take or confirm a message."""

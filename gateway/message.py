@@ -1,0 +1,255 @@
+"""What travels along the line: one frozen type per station.
+
+    Received > Verified > Validated > Canonical > Submission > Admitted | Delivery > Parcel
+
+A station takes the type of the station before it, so skipping one is a type error.
+All instants are aware and in UTC; all identifiers are lower case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+from lxml import etree
+
+from gateway.errors import Finding
+
+Oin = NewType("Oin", str)
+"""Organisation number: 20 digits, leading zeros kept (OIN-stelsel 2.2.2)."""
+
+Json = dict[str, Any]
+"""One canonical JSON object, as the codec of the contract makes and reads it."""
+
+
+class Door(StrEnum):
+    """Through which door a message came in."""
+
+    REST_XML = "rest-xml"
+    REST_JSON = "rest-json"
+    QUEUE = "queue"
+
+
+class Dialect(StrEnum):
+    """In which form a party reads and writes the contract."""
+
+    XML = "xml"
+    JSON = "json"
+
+
+class Channel(StrEnum):
+    """How a party gets what is addressed to it."""
+
+    QUEUE = "queue"
+    POSTBUS = "postbus"
+    PUSH = "push"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One message kind of the contract, for example schuldregeling v2 Kennisgeving."""
+
+    module: str
+    major: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}.v{self.major}"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What arrived, as it arrived.
+
+    Attributes:
+        body: The exact bytes; for XML the signature is inside.
+        signature: The one detached JWS that came with JSON, else None.
+        digest: The ``Digest`` header (RFC 3230) that came with it, else None.
+        transport: Whom the transport vouches for (token, broker user), if anybody.
+        at: When the last byte arrived.
+    """
+
+    door: Door
+    dialect: Dialect
+    body: bytes
+    at: datetime
+    signature: str | None = None
+    digest: str | None = None
+    transport: Oin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Whose registered certificate verified the message.
+
+    Attributes:
+        fingerprint: SHA-256 over the DER certificate, 64 lower-case hex digits.
+        algorithm: As the signature names it: an XMLDSig URI or a JOSE name.
+    """
+
+    oin: Oin
+    fingerprint: str
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The signed content and nothing else: the bytes of the door are not read again.
+
+    Attributes:
+        document: The tree that the signature covers, or the JSON object.
+    """
+
+    received: Received
+    signer: Signer
+    document: etree._Element | Json
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """A document that satisfies the published schema of its kind.
+
+    Attributes:
+        tree: The document as XML, also where it came in as JSON.
+    """
+
+    verified: Verified
+    kind: Kind
+    tree: etree._Element
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The Stuurgegevens of a message, read once."""
+
+    referentienummer: str
+    conversatie: str
+    afzender: Oin
+    ontvanger: Oin
+    tijdstip: datetime
+    versie: str
+    cross: str | None = None
+    namens: Oin | None = None
+    vervangt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Canonical:
+    """What the message says, in canonical form.
+
+    Attributes:
+        document: ``{"kennisgeving": {"stuurgegevens": …, …}}``.
+        warnings: Findings of severity ``waarschuw``; they travel with the delivery.
+    """
+
+    verified: Verified
+    kind: Kind
+    header: Header
+    document: Json
+    warnings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A canonical message on its way into the ledger, with all that was drawn for it.
+
+    Attributes:
+        digest: Keyed hash over the business content (see ``record.business_digest``).
+        canonical: The canonical document as UTF-8 JSON.
+        receipt_id: Fresh UUID for the receipt.
+        delivery_id: Fresh UUID for the delivery to the recipient.
+    """
+
+    message: Canonical
+    digest: str
+    canonical: bytes
+    receipt_id: str
+    delivery_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A submission that may be recorded: to whom it goes and what its sender gets.
+
+    Attributes:
+        receipt: The Ontvangstbevestiging as canonical JSON, UTF-8.
+        awaits_confirmation: False where the party chose ``bevestiging = geen``.
+        overtakes: True where the kind does not wait for its predecessors.
+        blocks: While it is dead, its successors wait (policy of the recipient).
+    """
+
+    submission: Submission
+    ontvanger: Oin
+    channel: Channel
+    awaits_confirmation: bool
+    receipt: bytes
+    overtakes: bool = False
+    blocks: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the sender of an accepted message gets, the first time and every time.
+
+    Attributes:
+        document: The Ontvangstbevestiging as canonical JSON, UTF-8.
+        repeated: True when the message was recorded before.
+    """
+
+    referentienummer: str
+    document: bytes
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One recorded message on its way to one recipient, as the ledger lends it out.
+
+    Attributes:
+        volgnummer: 1, 2, … within the conversation and recipient.
+        attempt: Number of this attempt, 1 or more; counted when the work is taken.
+        fence: Token of this lease; a conclusion under an older one is ignored.
+        queued_at: When the first attempt became possible (for giving up by age).
+        canonical: The canonical document as UTF-8 JSON.
+        original_sha256: SHA-256 of the bytes as sent, 64 lower-case hex digits.
+        original_dialect: The form in which the sender wrote it.
+        warnings: ``[{"regel": …, "pad": …}]`` as recorded at acceptance.
+    """
+
+    id: str
+    ontvanger: Oin
+    channel: Channel
+    volgnummer: int
+    awaits_confirmation: bool
+    attempt: int
+    fence: int
+    queued_at: datetime
+    kind: Kind
+    referentienummer: str
+    conversatie: str
+    afzender: Oin
+    received_at: datetime
+    canonical: bytes
+    original_sha256: str
+    original_dialect: Dialect
+    signer_fingerprint: str
+    warnings: tuple[Json, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A delivery as it leaves: composed in the recipient's dialect and signed.
+
+    Attributes:
+        media: Media type of ``body``.
+        signature: Detached JWS over ``body`` for JSON; None for XML (inside).
+        digest: ``Digest`` header value that a JAdES signature covers, else None.
+    """
+
+    delivery: Delivery
+    body: bytes
+    media: str
+    signature: str | None = None
+    digest: str | None = None

@@ -1,0 +1,315 @@
+"""Station record: keep it once, with all that it implies, in one transaction.
+
+Says what counts as the same message, and what a ledger promises (``Ledger``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+import rfc8785
+
+from gateway.delivery import Conclusion, Reason, State
+from gateway.errors import Code, Refusal
+from gateway.message import (
+    Admitted,
+    Canonical,
+    Channel,
+    Delivery,
+    Door,
+    Json,
+    Kind,
+    Oin,
+    Receipt,
+    Submission,
+)
+
+
+def business_digest(message: Canonical, key: bytes) -> str:
+    """Keyed hash over what the message says, whatever door or form it came by.
+
+    The RFC 8785 form of the canonical document in the version in which it was sent,
+    without ``tijdstip`` and with attachments by their sha256 only.
+
+    Returns:
+        HMAC-SHA-256, 64 lower-case hex digits.
+    """
+    content = _without_attachment_bytes(message.document)
+    stuurgegevens = next(iter(content.values()))["stuurgegevens"]
+    del stuurgegevens["tijdstip"]
+    said = rfc8785.dumps({"kind": str(message.kind), "content": content})
+    return hmac.new(key, said, hashlib.sha256).hexdigest()
+
+
+def _without_attachment_bytes(document: Json) -> Json:
+    root, body = next(iter(document.items()))
+    stuurgegevens: dict[str, Any] = dict(body["stuurgegevens"])
+    if "bijlagen" in stuurgegevens:
+        stuurgegevens["bijlagen"] = [
+            {name: value for name, value in bijlage.items() if name != "inhoud"}
+            for bijlage in stuurgegevens["bijlagen"]
+        ]
+    return {root: {**body, "stuurgegevens": stuurgegevens}}
+
+
+def as_bytes(document: Json) -> bytes:
+    """One way to write canonical JSON for storage and delivery: UTF-8, no spaces."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+Admit = Callable[[Submission], Admitted]
+"""The pure station admit, bound to its directory; raises Refusal."""
+
+Outcome = Receipt | Refusal
+"""What became of one submission of a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalEntry:
+    """That something was refused, without any content.
+
+    Attributes:
+        party: Verified signer or authenticated party; None for strangers.
+        referentienummer: Only where the content was validated.
+        count: How many like it this entry stands for (strangers are sampled).
+    """
+
+    at: datetime
+    door: Door
+    code: Code
+    party: Oin | None = None
+    referentienummer: str | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """What a party may see of a message it sent or got: no content."""
+
+    afzender: Oin
+    ontvanger: Oin
+    referentienummer: str
+    conversatie: str
+    kind: Kind
+    received_at: datetime
+    receipt: bytes
+    delivery_id: str
+    channel: Channel
+    state: State
+    attempts: int
+    offered_at: datetime | None
+    confirmed_at: datetime | None
+    reason: Reason | None
+    door: Door
+
+
+class Confirmed(StrEnum):
+    """What came of one confirmation."""
+
+    NOW = "bevestigd"
+    BEFORE = "al-bevestigd"
+    UNKNOWN = "onbekend"  # not there, or somebody else's
+    NOT_OFFERED = "niet-aangeboden"  # waits, strands or was discarded
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter, for the operator: metadata only.
+
+    Attributes:
+        id: Number of the dead letter.
+        delivery_id: None for garbage that belongs to no delivery.
+        note: Closed technical word or a Foutbericht code, never free text.
+        resolved: ``herhaald``, ``verworpen``, ``vrijgegeven`` or None while open.
+    """
+
+    id: int
+    delivery_id: str | None
+    reason: Reason
+    note: str
+    stranded_at: datetime
+    ontvanger: Oin | None
+    afzender: Oin | None
+    kind: Kind | None
+    referentienummer: str | None
+    conversatie: str | None
+    channel: Channel | None
+    attempts: int
+    resolved: str | None
+    resolved_by: str | None
+    resolved_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterFilter:
+    """Which dead letters; every field narrows."""
+
+    ids: tuple[int, ...] = ()
+    ontvanger: Oin | None = None
+    afzender: Oin | None = None
+    module: str | None = None
+    soort: str | None = None
+    reason: Reason | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    resolved: bool = False
+    limit: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stranding:
+    """A delivery that the broker or a subscriber gave back (or garbage, without one).
+
+    Attributes:
+        garbage: The raw bytes, only where no delivery could be recognised.
+    """
+
+    delivery_id: str | None
+    reason: Reason
+    note: str
+    at: datetime
+    garbage: bytes | None = None
+
+
+class Ledger(Protocol):
+    """What every ledger promises. Synchronous; each call is one transaction.
+
+    All instants are aware and in UTC. Every method raises ``LedgerUnavailable`` when
+    the database does not answer, and then nothing of the call was recorded.
+    """
+
+    def record(
+        self, batch: Sequence[Submission], admit: Admit, at: datetime
+    ) -> list[Outcome]:
+        """Keep each submission once, with its delivery; outcomes in order.
+
+        A repeat (same sender and referentienummer, same digest) gets the first
+        receipt byte for byte without ``admit``; another digest is BERICHT_CONFLICT.
+        Else ``admit`` decides. One refused or repeated message never fails its batch,
+        nor do two of the same id within one batch or in two processes at once.
+        """
+        ...
+
+    def refuse(self, entries: Sequence[RefusalEntry]) -> None:
+        """Record refusals, without content."""
+        ...
+
+    def lease(
+        self,
+        *,
+        now: datetime,
+        until: datetime,
+        limit: int,
+        channels: frozenset[Channel],
+        closed: frozenset[Oin] = frozenset(),
+    ) -> list[Delivery]:
+        """Take due deliveries, at most ``limit``, counting the attempt as it is taken.
+
+        Due: state wacht, retry time reached, not leased (or its lease ran out), and no
+        earlier delivery of the same conversation and recipient still in the way. At
+        most one delivery per (conversation, recipient) is lent at a time. Parties in
+        ``closed`` (open breaker) are passed over. Two callers never get the same one.
+        """
+        ...
+
+    def conclude(self, conclusions: Sequence[Conclusion]) -> int:
+        """Write what attempts came to, and let successors go. Old fences are ignored.
+
+        Returns:
+            How many were applied.
+        """
+        ...
+
+    def next_due(self, channels: frozenset[Channel]) -> datetime | None:
+        """When the next waiting delivery becomes due; None when none waits."""
+        ...
+
+    def postbus(
+        self, ontvanger: Oin, *, limit: int, after: int = 0
+    ) -> list[tuple[int, Delivery]]:
+        """What lies ready, oldest first, in volgnummer order within a conversation.
+
+        Returns:
+            Pairs of (cursor, delivery); pass the last cursor as ``after`` to page on.
+        """
+        ...
+
+    def postbus_item(self, ontvanger: Oin, delivery_id: str) -> Delivery | None:
+        """One delivery of this recipient's postbus (confirmed ones too, while kept)."""
+        ...
+
+    def confirm(
+        self, ontvanger: Oin, delivery_ids: Sequence[str], at: datetime
+    ) -> dict[str, Confirmed]:
+        """The recipient has taken these (postbus or queue). Idempotent, in bulk."""
+        ...
+
+    def message(
+        self, party: Oin, referentienummer: str, afzender: Oin | None = None
+    ) -> MessageView | None:
+        """The message, if ``party`` sent it or it was addressed to it."""
+        ...
+
+    def strand(self, strandings: Sequence[Stranding]) -> None:
+        """Make dead letters of these. The same stranding twice is one dead letter."""
+        ...
+
+    def dead_letters(self, which: DeadLetterFilter) -> list[DeadLetter]:
+        """Dead letters that match, newest first."""
+        ...
+
+    def count_dead_letters(
+        self, which: DeadLetterFilter
+    ) -> dict[tuple[str, str, str], int]:
+        """Counts per (ontvanger, soort, reason), ignoring ``limit``."""
+        ...
+
+    def replay(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
+        """Offer these again under the same delivery id; returns those still open."""
+        ...
+
+    def discard(
+        self, ids: Sequence[int], *, by: str, why: str, at: datetime
+    ) -> list[int]:
+        """Give these up for good and let their successors go."""
+        ...
+
+    def release(
+        self, ids: Sequence[int], *, by: str, why: str, at: datetime
+    ) -> list[int]:
+        """Leave these dead but let their successors go."""
+        ...
+
+    def refill(self, ontvanger: Oin, since: datetime, at: datetime) -> int:
+        """Offer again what was offered on a queue since then and never confirmed."""
+        ...
+
+    def directory(self) -> tuple[int, str]:
+        """Newest directory as (version, canonical JSON text); (0, "") when none."""
+        ...
+
+    def apply_directory(
+        self, text: str, *, base: int, by: str, at: datetime
+    ) -> int:
+        """Add a version on top of ``base``; returns it. Fault when base is not newest."""
+        ...
+
+    def assertion_seen(self, key: str, expires: datetime, now: datetime) -> bool:
+        """Remember a token assertion; True when it was used before."""
+        ...
+
+    def overview(self) -> Mapping[str, Any]:
+        """Counts for the status page: deliveries per (ontvanger, state), oldest ages,
+        accepted and refused today, open dead letters."""
+        ...
+
+    def way(self, afzender: Oin | None, referentienummer: str) -> Iterable[Json]:
+        """Every step of a message with times, for the operator: no content."""
+        ...
