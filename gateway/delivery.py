@@ -9,6 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from gateway.message import Delivery
+
+AMSTERDAM = ZoneInfo("Europe/Amsterdam")
+"""Whose days are working days."""
+
+LONGEST_ASKED = timedelta(hours=24)
+"""A peer's Retry-After is honoured up to here: no peer parks a message for weeks."""
 
 
 class State(StrEnum):
@@ -22,9 +31,7 @@ class State(StrEnum):
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.WACHT: frozenset(
-        {State.WACHT, State.AANGEBODEN, State.BEVESTIGD, State.GESTRAND}
-    ),
+    State.WACHT: frozenset({State.WACHT, State.AANGEBODEN, State.BEVESTIGD, State.GESTRAND}),
     # aangeboden -> wacht: a lost or rebuilt queue is refilled
     State.AANGEBODEN: frozenset({State.BEVESTIGD, State.GESTRAND, State.WACHT}),
     State.BEVESTIGD: frozenset(),
@@ -73,18 +80,58 @@ class Attempted:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkingDays:
+    """A span that stands still on Saturdays and Sundays in the Netherlands.
+
+    Public holidays still count as working days; a calendar of them comes later.
+    """
+
+    days: int
+
+
+def working_time(since: datetime, until: datetime) -> timedelta:
+    """Time between two instants without the Saturdays and Sundays in between.
+
+    Args:
+        since: Aware instant.
+        until: Aware instant; earlier than ``since`` gives a negative span.
+    """
+    return _worked(until) - _worked(since)
+
+
+def _worked(instant: datetime) -> timedelta:
+    """Working time from Monday 1 January of the year 1 on the clock of Amsterdam.
+
+    Wall-clock arithmetic is exact here: the clock only changes on Sundays, and the
+    hours of a Sunday do not count.
+    """
+    local = instant.astimezone(AMSTERDAM)
+    weeks, weekday = divmod(local.toordinal() - 1, 7)
+    if weekday >= 5:  # noqa: PLR2004 - Saturday and Sunday: the whole week is worked
+        return timedelta(days=weeks * 5 + 5)
+    clock = timedelta(
+        hours=local.hour,
+        minutes=local.minute,
+        seconds=local.second,
+        microseconds=local.microsecond,
+    )
+    return timedelta(days=weeks * 5 + weekday) + clock
+
+
+@dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """When to try again and when to give up; per party.
 
     Attributes:
         first_wait: Upper bound of the wait after the first failure.
         longest_wait: No wait is longer, except where the peer's Retry-After is.
-        give_up_after: Age since ``queued_at`` at which a failing delivery strands.
+        give_up_after: Age since ``queued_at`` at which a failing delivery strands: in
+            working days, or as plain time.
     """
 
     first_wait: timedelta = timedelta(seconds=5)
     longest_wait: timedelta = timedelta(hours=1)
-    give_up_after: timedelta = timedelta(days=3)
+    give_up_after: WorkingDays | timedelta = WorkingDays(3)
 
     def wait_before(self, failures: int, jitter: float) -> timedelta:
         """Full-jitter exponential wait after ``failures`` failed tries.
@@ -94,11 +141,22 @@ class RetryPolicy:
             jitter: Random share in [0, 1), drawn by the caller.
 
         Returns:
-            A wait in [0, min(longest_wait, first_wait * 2**(failures - 1))).
+            A wait in [0, min(longest_wait, first_wait * 2**(failures - 1))], rounded
+            to microseconds.
         """
-        doublings = min(failures - 1, 40)
-        ceiling = min(self.longest_wait, self.first_wait * 2**doublings)
-        return ceiling * jitter
+        # in floats, and bounded: doubling a timedelta for days on end overflows
+        doubled = self.first_wait.total_seconds() * 2.0 ** min(failures - 1, 60)
+        ceiling = min(self.longest_wait.total_seconds(), doubled)
+        return timedelta(seconds=ceiling * jitter)
+
+    def gives_up(self, queued_at: datetime, now: datetime) -> bool:
+        """Whether a delivery of this age is not tried again."""
+        if isinstance(self.give_up_after, WorkingDays):
+            return working_time(queued_at, now) >= timedelta(days=self.give_up_after.days)
+        return now - queued_at >= self.give_up_after
+
+
+DEFAULT_POLICY = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +180,89 @@ class Conclusion:
     retry_at: datetime | None = None
     reason: Reason | None = None
     sent_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What an answer does to a delivery that was being tried.
+
+    Attributes:
+        state: Where it goes.
+        stranded: Why, if it ends here: at once for gestrand, by age for wacht.
+    """
+
+    state: State
+    stranded: Reason | None = None
+
+
+MOVES: dict[Answer, Move] = {
+    Answer.CONFIRMED: Move(State.BEVESTIGD),
+    Answer.OFFERED: Move(State.AANGEBODEN),
+    Answer.REJECTED: Move(State.GESTRAND, Reason.GEWEIGERD),
+    Answer.UNAVAILABLE: Move(State.WACHT, Reason.OPGEGEVEN),
+    # kept like an outage, so that mending the endpoint delivers what waits
+    Answer.MISCONFIGURED: Move(State.WACHT, Reason.OPGEGEVEN),
+    Answer.UNROUTABLE: Move(State.WACHT, Reason.ONBESTELBAAR),
+}
+"""Every answer. Waiting ends as gestrand when the policy gives up."""
+
+
+def after(
+    delivery: Delivery,
+    attempted: Attempted,
+    *,
+    policy: RetryPolicy = DEFAULT_POLICY,
+    started_at: datetime,
+    ended_at: datetime,
+    jitter: float,
+    sent_sha256: str | None = None,
+) -> Conclusion:
+    """What one attempt changes: the answer's move, and the time of the next attempt.
+
+    The next attempt is never before the peer's Retry-After (``LONGEST_ASKED`` at most)
+    nor before the policy's own wait. A delivery that is due after its giving-up age is
+    still tried once more then.
+
+    Args:
+        delivery: As the ledger lent it; its attempt counts as failed unless it succeeded.
+        attempted: What the channel said.
+        policy: The recipient's.
+        started_at: Aware instant.
+        ended_at: Aware instant; age and waits count from here.
+        jitter: Random share in [0, 1), drawn by the caller.
+        sent_sha256: SHA-256 over the bytes that left, if any left.
+    """
+    move = MOVES[attempted.answer]
+    state, retry_at = move.state, None
+    if state is State.WACHT:
+        if policy.gives_up(delivery.queued_at, ended_at):
+            state = State.GESTRAND
+        else:
+            asked = min(attempted.retry_after or timedelta(0), LONGEST_ASKED)
+            retry_at = ended_at + max(asked, policy.wait_before(delivery.attempt, jitter))
+    return Conclusion(
+        delivery_id=delivery.id,
+        fence=delivery.fence,
+        attempt=delivery.attempt,
+        state=state,
+        attempted=attempted,
+        started_at=started_at,
+        ended_at=ended_at,
+        retry_at=retry_at,
+        reason=move.stranded if state is State.GESTRAND else None,
+        sent_sha256=sent_sha256,
+    )
+
+
+def mermaid() -> str:
+    """The state diagram of ``TRANSITIONS``, for ``docs/levering.md``.
+
+    Every state without a way out is an end; wacht is where a delivery begins.
+    """
+    lines = ["stateDiagram-v2", f"    [*] --> {State.WACHT}"]
+    for state in State:
+        targets = sorted(TRANSITIONS[state])
+        lines += [f"    {state} --> {target}" for target in targets]
+        if not targets:
+            lines.append(f"    {state} --> [*]")
+    return "\n".join(lines)

@@ -137,8 +137,8 @@ EXPLANATIONS: dict[Code, Explanation] = {
     ),
     Code.HANDTEKENING_POSITIE: Explanation(
         400,
-        "De handtekening dekt niet precies het hele bericht: één Signature, direct onder het hoofdelement, één Reference met URI=\"\".",
-        "The signature does not cover exactly the whole message: one Signature, directly under the root, one Reference with URI=\"\".",
+        'De handtekening dekt niet precies het hele bericht: één Signature, direct onder het hoofdelement, één Reference met URI="".',
+        'The signature does not cover exactly the whole message: one Signature, directly under the root, one Reference with URI="".',
     ),
     Code.ALGORITME_VERBODEN: Explanation(
         400,
@@ -234,7 +234,7 @@ class GatewayError(Exception):
     """Anything that is expected to go wrong."""
 
 
-class Refusal(GatewayError):  # noqa: N818 - the word of the trade
+class Refusal(GatewayError):
     """The sender must change something; nothing was recorded but this fact.
 
     Attributes:
@@ -245,9 +245,7 @@ class Refusal(GatewayError):  # noqa: N818 - the word of the trade
         referentienummer: Of the refused message, once its form was validated.
     """
 
-    def __init__(
-        self, code: Code, *findings: Finding, retry_after: int | None = None
-    ) -> None:
+    def __init__(self, code: Code, *findings: Finding, retry_after: int | None = None) -> None:
         super().__init__(code.value)
         self.code = code
         self.findings = findings[:LARGEST_NUMBER_OF_FINDINGS]
@@ -256,7 +254,7 @@ class Refusal(GatewayError):  # noqa: N818 - the word of the trade
         self.referentienummer: str | None = None
 
 
-class Fault(GatewayError):  # noqa: N818
+class Fault(GatewayError):
     """We or the network must act; the same call may succeed later.
 
     Attributes:

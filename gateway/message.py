@@ -8,6 +8,7 @@ All instants are aware and in UTC; all identifiers are lower case.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -22,6 +23,11 @@ Oin = NewType("Oin", str)
 
 Json = dict[str, Any]
 """One canonical JSON object, as the codec of the contract makes and reads it."""
+
+
+def as_bytes(document: Json) -> bytes:
+    """The one way to write canonical JSON for storage and delivery: UTF-8, no spaces."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class Door(StrEnum):

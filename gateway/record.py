@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,11 +56,6 @@ def _without_attachment_bytes(document: Json) -> Json:
             for bijlage in stuurgegevens["bijlagen"]
         ]
     return {root: {**body, "stuurgegevens": stuurgegevens}}
-
-
-def as_bytes(document: Json) -> bytes:
-    """One way to write canonical JSON for storage and delivery: UTF-8, no spaces."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 Admit = Callable[[Submission], Admitted]
@@ -169,6 +163,7 @@ class Stranding:
 
     Attributes:
         garbage: The raw bytes, only where no delivery could be recognised.
+        ontvanger: Who says so; where given, somebody else's delivery is left alone.
     """
 
     delivery_id: str | None
@@ -176,6 +171,7 @@ class Stranding:
     note: str
     at: datetime
     garbage: bytes | None = None
+    ontvanger: Oin | None = None
 
 
 class Ledger(Protocol):
@@ -185,9 +181,7 @@ class Ledger(Protocol):
     the database does not answer, and then nothing of the call was recorded.
     """
 
-    def record(
-        self, batch: Sequence[Submission], admit: Admit, at: datetime
-    ) -> list[Outcome]:
+    def record(self, batch: Sequence[Submission], admit: Admit, at: datetime) -> list[Outcome]:
         """Keep each submission once, with its delivery; outcomes in order.
 
         A repeat (same sender and referentienummer, same digest) gets the first
@@ -231,9 +225,7 @@ class Ledger(Protocol):
         """When the next waiting delivery becomes due; None when none waits."""
         ...
 
-    def postbus(
-        self, ontvanger: Oin, *, limit: int, after: int = 0
-    ) -> list[tuple[int, Delivery]]:
+    def postbus(self, ontvanger: Oin, *, limit: int, after: int = 0) -> list[tuple[int, Delivery]]:
         """What lies ready, oldest first, in volgnummer order within a conversation.
 
         Returns:
@@ -265,9 +257,7 @@ class Ledger(Protocol):
         """Dead letters that match, newest first."""
         ...
 
-    def count_dead_letters(
-        self, which: DeadLetterFilter
-    ) -> dict[tuple[str, str, str], int]:
+    def count_dead_letters(self, which: DeadLetterFilter) -> dict[tuple[str, str, str], int]:
         """Counts per (ontvanger, soort, reason), ignoring ``limit``."""
         ...
 
@@ -275,15 +265,11 @@ class Ledger(Protocol):
         """Offer these again under the same delivery id; returns those still open."""
         ...
 
-    def discard(
-        self, ids: Sequence[int], *, by: str, why: str, at: datetime
-    ) -> list[int]:
+    def discard(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
         """Give these up for good and let their successors go."""
         ...
 
-    def release(
-        self, ids: Sequence[int], *, by: str, why: str, at: datetime
-    ) -> list[int]:
+    def release(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
         """Leave these dead but let their successors go."""
         ...
 
@@ -291,13 +277,19 @@ class Ledger(Protocol):
         """Offer again what was offered on a queue since then and never confirmed."""
         ...
 
+    def heal(self, now: datetime) -> int:
+        """Let go what waits for a predecessor that is not in its way; normally nothing.
+
+        Returns:
+            How many were let go.
+        """
+        ...
+
     def directory(self) -> tuple[int, str]:
         """Newest directory as (version, canonical JSON text); (0, "") when none."""
         ...
 
-    def apply_directory(
-        self, text: str, *, base: int, by: str, at: datetime
-    ) -> int:
+    def apply_directory(self, text: str, *, base: int, by: str, at: datetime) -> int:
         """Add a version on top of ``base``; returns it. Fault when base is not newest."""
         ...
 
@@ -307,7 +299,8 @@ class Ledger(Protocol):
 
     def overview(self) -> Mapping[str, Any]:
         """Counts for the status page: deliveries per (ontvanger, state), oldest ages,
-        accepted and refused today, open dead letters."""
+        accepted and refused today, open dead letters.
+        """
         ...
 
     def way(self, afzender: Oin | None, referentienummer: str) -> Iterable[Json]:

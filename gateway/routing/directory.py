@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
 
-from gateway.delivery import RetryPolicy
+from gateway.delivery import DEFAULT_POLICY, RetryPolicy
 from gateway.message import Channel, Dialect, Oin
 
 
@@ -70,7 +70,7 @@ class Party:
     signature: str = "PS256"
     per_minute: int = 60_000
     timeout: timedelta = timedelta(seconds=20)
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = DEFAULT_POLICY
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,63 @@
+# Everything a newcomer needs: make demo, make run, make test. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo run servers test check format lock docs bench clean
+
+help: ## show what can be made
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.run: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; run: make PYTHON=python3.12 …") if sys.version_info < (3, 11) else None'
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what the gateway runs on (locked, with hashes) …"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	@echo "Installing what the checks and tests need (locked, with hashes) …"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+setup: $(VENV)/.run ## virtual environment with the locked dependencies
+
+setup-dev: $(VENV)/.dev ## the same, with the tools for checks and tests
+
+demo: setup ## a whole arrangement between two simulated parties, over real HTTP
+	@$(RUN) -m fixtures.demo
+
+run: setup ## keep the gateway running; status at http://127.0.0.1:8080/console
+	@$(RUN) -m gateway start
+
+servers: ## install RabbitMQ and PostgreSQL for the tests (never started as a service)
+	@bash deploy/servers.sh
+
+test: setup-dev ## the whole suite, with a private RabbitMQ and PostgreSQL of its own
+	@if [ "$$(id -u)" = 0 ]; then bash deploy/servers.sh; fi
+	@GATEWAY_TESTS_ALL=1 $(RUN) -m pytest
+
+check: setup-dev ## format, lint, types, import contracts, generated pages
+	@$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-cache
+	@$(RUN) docs/genereer.py --check
+
+format: setup-dev ## let the formatter and the linter mend what they can
+	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
+
+lock: setup-dev ## renew the locked requirements
+	@for set in requirements requirements-dev; do \
+	  $(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header $$set.in -o $$set.txt || exit 1; done
+
+docs: setup-dev ## write the generated pages again
+	@$(RUN) docs/genereer.py
+
+bench: setup-dev ## microseconds per station, messages per second
+	@if [ "$$(id -u)" = 0 ]; then bash deploy/servers.sh; fi
+	@$(RUN) -m bench
+
+clean: ## remove what the gateway and the checks left behind
+	@rm -rf $(VENV) var .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,56 @@
+"""Keeps this process's directory equal to the ledger's newest version, within seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from gateway.adapters.register import directory_of
+from gateway.errors import Fault
+from gateway.routing.directory import EMPTY, Directory
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 2.0
+"""Well within the five seconds that the operator is promised."""
+
+
+class DirectoryWatch:
+    """Holds the newest directory; calling it gives that.
+
+    Args:
+        read: The ledger's newest version and text.
+        changed: Told of each new directory, to declare queues for new parties.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Awaitable[tuple[int, str]]],
+        changed: Callable[[Directory], Awaitable[None]],
+    ) -> None:
+        self._read = read
+        self._changed = changed
+        self._current = EMPTY
+
+    def __call__(self) -> Directory:
+        """The newest directory that this process knows."""
+        return self._current
+
+    async def refresh(self) -> None:
+        """Look once; raises LedgerUnavailable when the ledger does not answer."""
+        version, text = await self._read()
+        if version == self._current.version:
+            return
+        self._current = directory_of(version, text)
+        log.info("directory.applied", extra={"version": version})
+        await self._changed(self._current)
+
+    async def run(self) -> None:
+        """Look every two seconds until cancelled; on trouble the last version stays."""
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            try:
+                await self.refresh()
+            except Fault as fault:
+                log.warning("directory.not_refreshed", extra={"fault": type(fault).__name__})

@@ -1,0 +1,168 @@
+"""How do we reach the database, and what do its errors mean for us?
+
+The one place that knows which database it is: connection settings, how a transaction
+begins, and the translation of foreign exceptions. No value of a message leaves with an error.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+
+from gateway.errors import Fault, LedgerUnavailable
+
+Clock = Callable[[], datetime]
+"""Tells the instant, aware and in UTC."""
+
+OLDEST_SQLITE = (3, 40, 0)
+"""RETURNING, UPDATE … FROM and partial indexes as the ledger uses them."""
+
+_PATIENCE_S = 5
+_POOL = 6  # one writer, four readers, one to spare
+
+# A server that hangs must look like one that is down: within seconds.
+_POSTGRES_OPTIONS = (
+    "-c statement_timeout=30s -c lock_timeout=10s "
+    "-c idle_in_transaction_session_timeout=30s -c timezone=UTC"
+)
+
+
+class LedgerBug(Exception):
+    """The database refused what we asked: a mistake of ours, so not a ``GatewayError``.
+
+    Carries the class of the driver's exception, its SQLSTATE and the name of the constraint;
+    never a statement or a value, since those can hold content.
+    """
+
+
+class Database:
+    """One engine, with a way to write and a way to read."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self._reader = engine.execution_options(reading=True)
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """One transaction that commits at the end.
+
+        Raises:
+            LedgerUnavailable: the database does not answer; nothing was recorded.
+            LedgerBug: it answered that the statement cannot be right.
+        """
+        with translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """One transaction that only reads, so that it waits for no writer; raises likewise."""
+        with translated(), self._reader.begin() as connection:
+            yield connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the library's exceptions into ours."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, InternalError, PoolTimeout) as error:
+        # InternalError is what a server says that became read-only: a failover is under way
+        raise LedgerUnavailable(f"the ledger does not answer ({_named(error)})") from None
+    except DBAPIError as error:
+        raise LedgerBug(_named(error)) from None
+
+
+def _named(error: Exception) -> str:
+    origin: Any = getattr(error, "orig", None)
+    diagnosis = getattr(origin, "diag", None)
+    names = (
+        type(origin or error).__name__,
+        getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None),
+        getattr(diagnosis, "constraint_name", None),
+    )
+    return " ".join(name for name in names if name)
+
+
+def connect(address: str) -> Database:
+    """Prepare, but do not yet open, the database at a URL.
+
+    Args:
+        address: ``sqlite:///file``, ``sqlite://`` (in memory) or ``postgresql://…``.
+
+    Raises:
+        Fault: another kind of database, or a SQLite that is too old.
+    """
+    url = make_url(address)
+    match url.get_backend_name():
+        case "sqlite":
+            return Database(_sqlite(url))
+        case "postgresql":
+            return Database(_postgres(url))
+        case other:
+            raise Fault(f"the ledger runs on sqlite or postgresql, not on {other}")
+
+
+def _sqlite(url: URL) -> sa.Engine:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise Fault(f"SQLite {sqlite3.sqlite_version} is too old; 3.40 or newer is needed")
+    in_memory = url.database in (None, "", ":memory:")
+    if not in_memory:
+        Path(str(url.database)).touch(mode=0o600)  # it holds what nobody else may read
+    engine = sa.create_engine(
+        url,
+        hide_parameters=True,
+        poolclass=QueuePool,
+        # A database in memory lives in its one connection, which all threads take in turn.
+        pool_size=1 if in_memory else _POOL,
+        max_overflow=0,
+        pool_timeout=_PATIENCE_S,
+        connect_args={"timeout": _PATIENCE_S, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, see below
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "temp_store = MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that reads first and writes later fails at once when another wrote in
+    # between; taking the write lock at the start waits in line instead.
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _postgres(url: URL) -> sa.Engine:
+    return sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        hide_parameters=True,
+        pool_size=_POOL,
+        max_overflow=0,
+        pool_timeout=_PATIENCE_S,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": _PATIENCE_S,
+            "application_name": "schuldhulp-gateway",
+            "options": _POSTGRES_OPTIONS,
+        },
+    )

@@ -1,0 +1,165 @@
+"""Dead letters: how they come to be, and what an operator sees of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.adapters.ledger.database import Database
+from gateway.adapters.ledger.graveyard import Death, bury
+from gateway.adapters.ledger.order import lock, settle
+from gateway.adapters.ledger.tables import dead_letter, delivery, message, unresolved
+from gateway.delivery import Reason, State
+from gateway.message import Channel, Kind, Oin
+from gateway.record import DeadLetter, DeadLetterFilter, Stranding
+
+
+class DeadLetters:
+    """The part of the ledger that the keeper fills and operators read."""
+
+    _database: Database
+
+    def strand(self, strandings: Sequence[Stranding]) -> None:
+        """Make dead letters of these. The same stranding twice is one dead letter.
+
+        What was confirmed or discarded stays so. What the broker gave back under an id
+        that the ledger does not know is kept as garbage; what a party says about an id that
+        is not its own changes nothing.
+        """
+        if not strandings:
+            return
+        told = {each.delivery_id: each for each in reversed(strandings) if each.delivery_id}
+        named = delivery.c.delivery_id.in_(told)
+        with self._database.writing() as connection:
+            lock(connection, sa.select(delivery.c.conversation).where(named))
+            rows = connection.execute(sa.select(delivery).where(named).with_for_update()).all()
+            deaths = [
+                _death(row.id, told[row.delivery_id])
+                for row in rows
+                if row.state in (State.WACHT, State.AANGEBODEN)
+                and told[row.delivery_id].ontvanger in (None, row.ontvanger)
+            ]
+            bury(connection, deaths)
+            latest = max(each.at for each in strandings)
+            settle(connection, sorted({row.conversation for row in rows}), latest)
+            known = {row.delivery_id for row in rows}
+            unknown = [each for each in strandings if each.delivery_id not in known]
+            _keep_garbage(connection, [each for each in unknown if each.ontvanger is None])
+
+    def dead_letters(self, which: DeadLetterFilter) -> list[DeadLetter]:
+        """Dead letters that match, newest first; open ones, or with ``resolved`` all."""
+        query = (
+            sa.select(*_COLUMNS)
+            .select_from(_JOINED)
+            .where(*_conditions(which))
+            .order_by(dead_letter.c.stranded_at.desc(), dead_letter.c.id.desc())
+            .limit(which.limit)
+        )
+        with self._database.reading() as connection:
+            return [_as_dead_letter(row) for row in connection.execute(query)]
+
+    def count_dead_letters(self, which: DeadLetterFilter) -> dict[tuple[str, str, str], int]:
+        """Counts per (ontvanger, soort, reason), ignoring ``limit``; garbage has ""."""
+        groups = (
+            sa.func.coalesce(delivery.c.ontvanger, ""),
+            sa.func.coalesce(message.c.soort, ""),
+            dead_letter.c.reason,
+        )
+        query = (
+            sa.select(*groups, sa.func.count())
+            .select_from(_JOINED)
+            .where(*_conditions(which))
+            .group_by(*groups)
+        )
+        with self._database.reading() as connection:
+            return {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
+
+
+_JOINED = dead_letter.outerjoin(delivery, dead_letter.c.delivery == delivery.c.id).outerjoin(
+    message, delivery.c.message == message.c.id
+)
+
+_COLUMNS = (
+    dead_letter.c.id,
+    dead_letter.c.reason,
+    dead_letter.c.note,
+    dead_letter.c.stranded_at,
+    dead_letter.c.resolved,
+    dead_letter.c.resolved_by,
+    dead_letter.c.resolved_at,
+    delivery.c.delivery_id,
+    delivery.c.ontvanger,
+    delivery.c.channel,
+    delivery.c.attempts,
+    message.c.afzender,
+    message.c.module,
+    message.c.major,
+    message.c.soort,
+    message.c.referentienummer,
+    message.c.conversatie,
+)
+
+
+def _conditions(which: DeadLetterFilter) -> list[sa.ColumnElement[bool]]:
+    asked: list[tuple[object, sa.ColumnElement[bool]]] = [
+        (not which.resolved, unresolved(dead_letter)),
+        (which.ids, dead_letter.c.id.in_(which.ids)),
+        (which.ontvanger, delivery.c.ontvanger == which.ontvanger),
+        (which.afzender, message.c.afzender == which.afzender),
+        (which.module, message.c.module == which.module),
+        (which.soort, message.c.soort == which.soort),
+        (which.reason, dead_letter.c.reason == (which.reason and which.reason.value)),
+        (which.since, dead_letter.c.stranded_at >= which.since),
+        (which.until, dead_letter.c.stranded_at < which.until),
+    ]
+    return [condition for value, condition in asked if value]
+
+
+def _as_dead_letter(row: Any) -> DeadLetter:
+    return DeadLetter(
+        id=row.id,
+        delivery_id=row.delivery_id,
+        reason=Reason(row.reason),
+        note=row.note,
+        stranded_at=row.stranded_at,
+        ontvanger=Oin(row.ontvanger) if row.ontvanger else None,
+        afzender=Oin(row.afzender) if row.afzender else None,
+        kind=Kind(row.module, row.major, row.soort) if row.soort else None,
+        referentienummer=row.referentienummer,
+        conversatie=row.conversatie,
+        channel=Channel(row.channel) if row.channel else None,
+        attempts=row.attempts or 0,
+        resolved=row.resolved,
+        resolved_by=row.resolved_by,
+        resolved_at=row.resolved_at,
+    )
+
+
+def _death(number: int, told: Stranding) -> Death:
+    return Death(number, told.reason, told.note, told.at)
+
+
+def _keep_garbage(connection: sa.Connection, strandings: Sequence[Stranding]) -> None:
+    if not strandings:
+        return
+    rows = [_garbage_row(each) for each in strandings]
+    # The broker brings the same bytes again when it did not hear that we have them.
+    if connection.dialect.name == "sqlite":
+        connection.execute(sqlite.insert(dead_letter).on_conflict_do_nothing(), rows)
+    else:
+        connection.execute(postgresql.insert(dead_letter).on_conflict_do_nothing(), rows)
+
+
+def _garbage_row(stranding: Stranding) -> dict[str, Any]:
+    raw = stranding.garbage or (stranding.delivery_id or "").encode()
+    return {
+        "reason": stranding.reason.value,
+        "note": stranding.note,
+        "stranded_at": stranding.at,
+        "garbage": raw,
+        "garbage_sha256": hashlib.sha256(raw).hexdigest(),
+    }

@@ -1,0 +1,238 @@
+"""Lend out what is due, and write down what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from gateway.adapters.ledger.database import Database
+from gateway.adapters.ledger.graveyard import Death, bury
+from gateway.adapters.ledger.lending import as_delivery, with_content
+from gateway.adapters.ledger.order import lock, settle, stuck
+from gateway.adapters.ledger.tables import (
+    LEASES_WITHOUT_ANSWER,
+    abandoned,
+    attempt,
+    delivery,
+    on_queue,
+    scheduled,
+)
+from gateway.delivery import Conclusion, Reason, State
+from gateway.message import Channel, Delivery, Oin
+
+_HEALED_AT_ONCE = 1_000
+_SETTLED_AT_ONCE = 10_000  # a lost queue may hold more than one statement can name
+
+
+class Delivering:
+    """The part of the ledger that the channels work from."""
+
+    _database: Database
+
+    def lease(
+        self,
+        *,
+        now: datetime,
+        until: datetime,
+        limit: int,
+        channels: frozenset[Channel],
+        closed: frozenset[Oin] = frozenset(),
+    ) -> list[Delivery]:
+        """Take due deliveries, at most ``limit``, counting the attempt as it is taken.
+
+        One whose lease ran out unanswered more than ``LEASES_WITHOUT_ANSWER`` times in a
+        row becomes a dead letter instead: it kills whoever takes it.
+        """
+        with self._database.writing() as connection:
+            _strand_abandoned(connection, now)
+            rows = connection.execute(
+                with_content()
+                .where(
+                    scheduled(delivery),
+                    delivery.c.due_at <= now,
+                    delivery.c.channel.in_([each.value for each in channels]),
+                    delivery.c.ontvanger.not_in(closed),
+                )
+                .order_by(delivery.c.due_at, delivery.c.id)
+                .limit(limit)
+                .with_for_update(of=delivery, skip_locked=True)
+            ).all()
+            if rows:
+                connection.execute(_take([row.id for row in rows], until))
+        return [as_delivery(row, taken=True) for row in rows]
+
+    def conclude(self, conclusions: Sequence[Conclusion]) -> int:
+        """Write what attempts came to, and let successors go. Old fences are ignored."""
+        told = {each.delivery_id: each for each in conclusions}
+        if not told:
+            return 0
+        # One delivery twice in a batch: only one of them can hold the fence.
+        both = {(each.delivery_id, each.fence): each for each in conclusions}
+        with self._database.writing() as connection:
+            named = delivery.c.delivery_id.in_(told)
+            lock(connection, sa.select(delivery.c.conversation).where(named))
+            rows = connection.execute(
+                sa.select(delivery)
+                .where(named, delivery.c.leased_until.is_not(None))
+                .with_for_update()
+            ).all()
+            heard = [
+                (row, both[row.delivery_id, row.fence])
+                for row in rows
+                if (row.delivery_id, row.fence) in both
+            ]
+            if heard:
+                _write(connection, heard)
+        return len(heard)
+
+    def next_due(self, channels: frozenset[Channel]) -> datetime | None:
+        """When the next waiting delivery becomes due, or the next lease runs out."""
+        with self._database.reading() as connection:
+            due: datetime | None = connection.scalar(
+                sa.select(delivery.c.due_at)
+                .where(
+                    scheduled(delivery), delivery.c.channel.in_([each.value for each in channels])
+                )
+                .order_by(delivery.c.due_at)
+                .limit(1)
+            )
+        return due
+
+    def refill(self, ontvanger: Oin, since: datetime, at: datetime) -> int:
+        """Offer again what was offered on a queue since then and never confirmed."""
+        lost = sa.and_(
+            on_queue(delivery),
+            delivery.c.ontvanger == ontvanger,
+            delivery.c.offered_at >= since,
+        )
+        again = (
+            sa.update(delivery)
+            .where(lost)
+            .values(state=State.WACHT.value, leased_until=None, unanswered=0, queued_at=None)
+            .returning(delivery.c.conversation)
+        )
+        with self._database.writing() as connection:
+            lock(connection, sa.select(delivery.c.conversation).where(lost))
+            touched = connection.scalars(again).all()
+            conversations = sorted(set(touched))
+            for start in range(0, len(conversations), _SETTLED_AT_ONCE):
+                settle(connection, conversations[start : start + _SETTLED_AT_ONCE], at)
+        return len(touched)
+
+    def heal(self, now: datetime) -> int:
+        """Free deliveries that wait for nothing: a sweep against our own mistakes.
+
+        Returns:
+            How many it freed; anything but 0 deserves a look.
+        """
+        with self._database.writing() as connection:
+            conversations = connection.scalars(stuck(_HEALED_AT_ONCE)).all()
+            if not conversations:
+                return 0
+            lock(connection, conversations)
+            return settle(connection, conversations, now)
+
+
+def _take(ids: Sequence[int], until: datetime) -> sa.Update:
+    ran_out = delivery.c.leased_until.is_not(None)
+    return (
+        sa.update(delivery)
+        .where(delivery.c.id.in_(ids))
+        .values(
+            attempts=delivery.c.attempts + 1,
+            fence=delivery.c.fence + 1,
+            unanswered=sa.case((ran_out, delivery.c.unanswered + 1), else_=0),
+            leased_until=until,
+            due_at=until,  # a lease that runs out is due again, without a sweep
+        )
+    )
+
+
+def _strand_abandoned(connection: sa.Connection, now: datetime) -> None:
+    killers = sa.and_(abandoned(delivery), delivery.c.leased_until <= now)
+    found = connection.execute(
+        sa.select(delivery.c.id, delivery.c.conversation).where(killers)
+    ).all()
+    if not found:
+        return
+    conversations = sorted({row.conversation for row in found})
+    lock(connection, conversations)
+    rows = connection.execute(
+        sa.select(delivery.c.id)
+        .where(killers, delivery.c.id.in_([row.id for row in found]))
+        .with_for_update()
+    )
+    note = f"onbeantwoord-{LEASES_WITHOUT_ANSWER}"
+    bury(connection, [Death(row.id, Reason.AFLEVERLIMIET, note, now) for row in rows])
+    settle(connection, conversations, now)
+
+
+def _write(connection: sa.Connection, heard: list[tuple[Any, Conclusion]]) -> None:
+    """Write attempts and new states of deliveries whose rows and conversations are held."""
+    connection.execute(sa.insert(attempt), [_attempt_row(row, told) for row, told in heard])
+    # Confirmed or stranded by the recipient while we were still hearing from the channel:
+    # the attempt is evidence, but the state has moved on.
+    open_ = [(row, told) for row, told in heard if row.state == State.WACHT]
+    late = [(row, told) for row, told in heard if row.state != State.WACHT]
+    connection.execute(_MOVE, [_moved(*each) for each in open_] + [_late(*each) for each in late])
+    bury(connection, [_death(*each) for each in open_ if each[1].state is State.GESTRAND])
+    latest = max(told.ended_at for _, told in heard)
+    settle(connection, sorted({row.conversation for row, _ in heard}), latest)
+
+
+_MOVE = (
+    sa.update(delivery)
+    .where(delivery.c.id == sa.bindparam("number"))
+    .values(
+        state=sa.bindparam("to"),
+        due_at=sa.bindparam("due"),
+        offered_at=sa.bindparam("offered"),
+        confirmed_at=sa.bindparam("confirmed"),
+        leased_until=None,
+        unanswered=0,
+    )
+)
+
+
+def _moved(row: Any, told: Conclusion) -> dict[str, Any]:
+    reached = told.state in (State.AANGEBODEN, State.BEVESTIGD)
+    return {
+        "number": row.id,
+        # A dead one is only given back here; it is buried in the next step.
+        "to": (State.WACHT if told.state is State.GESTRAND else told.state).value,
+        "due": told.retry_at if told.state is State.WACHT else None,
+        "offered": told.ended_at if reached else row.offered_at,
+        "confirmed": told.ended_at if told.state is State.BEVESTIGD else row.confirmed_at,
+    }
+
+
+def _late(row: Any, told: Conclusion) -> dict[str, Any]:
+    reached = told.state in (State.AANGEBODEN, State.BEVESTIGD)
+    return {
+        "number": row.id,
+        "to": row.state,
+        "due": None,
+        "offered": row.offered_at or (told.ended_at if reached else None),
+        "confirmed": row.confirmed_at,
+    }
+
+
+def _death(row: Any, told: Conclusion) -> Death:
+    reason = told.reason or Reason.OPGEGEVEN
+    return Death(row.id, reason, told.attempted.note, told.ended_at)
+
+
+def _attempt_row(row: Any, told: Conclusion) -> dict[str, Any]:
+    return {
+        "delivery": row.id,
+        "number": row.attempts,
+        "started_at": told.started_at,
+        "ended_at": told.ended_at,
+        "answer": told.attempted.answer.value,
+        "status": told.attempted.status,
+        "note": told.attempted.note,
+        "sent_sha256": told.sent_sha256,
+    }

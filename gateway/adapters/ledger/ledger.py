@@ -1,0 +1,65 @@
+"""The ledger as a whole: one class that keeps every promise of ``record.Ledger``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from gateway.adapters.ledger.accepting import Accepting
+from gateway.adapters.ledger.database import Clock, Database, connect
+from gateway.adapters.ledger.dead_letters import DeadLetters
+from gateway.adapters.ledger.delivering import Delivering
+from gateway.adapters.ledger.migrate import bring_up_to_date, check_schema
+from gateway.adapters.ledger.postbus import Postbus
+from gateway.adapters.ledger.registry import Registry
+from gateway.adapters.ledger.repairs import Repairs
+from gateway.adapters.ledger.reporting import Reporting
+
+
+def wall_clock() -> datetime:
+    """The instant on the clock of this machine, in UTC."""
+    return datetime.now(UTC)
+
+
+class SqlLedger(Accepting, Delivering, Postbus, DeadLetters, Repairs, Registry, Reporting):
+    """A ledger on SQLite or PostgreSQL; safe to share between threads.
+
+    Each class it is made of holds one duty and one file.
+    """
+
+    def __init__(self, database: Database, *, clock: Clock = wall_clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def ping(self) -> None:
+        """Return when the database answers.
+
+        Raises:
+            LedgerUnavailable: it does not.
+        """
+        with self._database.reading() as connection:
+            connection.execute(sa.select(1))
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self._database.engine.dispose()
+
+
+def open_ledger(address: str, *, clock: Clock = wall_clock) -> SqlLedger:
+    """Open the ledger at a URL (see ``database.connect``).
+
+    Raises:
+        Fault: its tables are older or newer than this gateway; says what to do.
+        LedgerUnavailable: the database does not answer.
+    """
+    database = connect(address)
+    check_schema(database)
+    return SqlLedger(database, clock=clock)
+
+
+def ledger_in_memory(*, clock: Clock = wall_clock) -> SqlLedger:
+    """A ledger that is gone when it is closed, for tests and trials."""
+    database = connect("sqlite://")
+    bring_up_to_date(database)
+    return SqlLedger(database, clock=clock)

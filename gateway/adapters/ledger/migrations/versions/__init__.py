@@ -1,0 +1,1 @@
+"""Changes to the tables. First only add, a release later remove: old code runs meanwhile."""

@@ -1,0 +1,133 @@
+"""Whose turn is it? First copies go in order, per conversation and recipient.
+
+Only the foremost delivery that is in the way of others has a due time; those behind it wait
+without one. So whatever is due may go, and nothing that waits is looked at in vain.
+``settle`` restores this after every change, and is the only place that knows the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from gateway.adapters.ledger.tables import (
+    AANGEBODEN,
+    GESTRAND,
+    WACHT,
+    Instant,
+    conversation,
+    delivery,
+    unfinished,
+)
+
+Conversations = Sequence[int] | sa.Select[int]
+"""Which conversations: their numbers, or a query for them."""
+
+
+def in_the_way(d: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Deliveries that hold up the later ones to the same recipient.
+
+    They wait; or lie offered until the recipient confirms; or are dead, not released, and
+    their recipient wants to be blocked by that. What overtakes never holds anybody up.
+    """
+    return sa.and_(
+        unfinished(d),  # said again, so that the index of the same name serves
+        sa.not_(d.c.overtakes),
+        sa.or_(
+            d.c.state == WACHT,
+            sa.and_(d.c.state == AANGEBODEN, d.c.awaits_confirmation),
+            sa.and_(d.c.state == GESTRAND, d.c.blocks, sa.not_(d.c.released)),
+        ),
+    )
+
+
+_earlier = delivery.alias("earlier")
+_lent = delivery.alias("lent")
+
+_waits_for_another = sa.exists().where(
+    _earlier.c.conversation == delivery.c.conversation,
+    _earlier.c.ontvanger == delivery.c.ontvanger,
+    _earlier.c.volgnummer < delivery.c.volgnummer,
+    in_the_way(_earlier),
+)
+
+# After a replay of a dead letter that let others pass, one of those may be under way.
+_another_is_lent = sa.exists().where(
+    _lent.c.conversation == delivery.c.conversation,
+    _lent.c.ontvanger == delivery.c.ontvanger,
+    _lent.c.state == WACHT,
+    _lent.c.leased_until.is_not(None),
+    sa.not_(_lent.c.overtakes),
+    unfinished(_lent),
+)
+
+_may_go = sa.and_(
+    delivery.c.state == WACHT,
+    delivery.c.due_at.is_(None),
+    unfinished(delivery),
+    sa.or_(delivery.c.overtakes, sa.not_(sa.or_(_waits_for_another, _another_is_lent))),
+)
+
+_must_wait = sa.and_(
+    delivery.c.state == WACHT,
+    delivery.c.due_at.is_not(None),
+    delivery.c.leased_until.is_(None),
+    sa.not_(delivery.c.overtakes),
+    unfinished(delivery),
+    _waits_for_another,
+)
+
+
+def lock(connection: sa.Connection, conversations: Conversations) -> None:
+    """Hold these conversations until the transaction ends.
+
+    Everybody locks in this order, and before any delivery, so nobody waits in a circle.
+    SQLite has one writer at a time and ignores this.
+    """
+    held = (
+        sa.select(conversation.c.id)
+        .where(conversation.c.id.in_(conversations))
+        .order_by(conversation.c.conversatie, conversation.c.party_a, conversation.c.party_b)
+        .with_for_update()
+    )
+    if connection.dialect.name != "sqlite":
+        connection.execute(held).all()
+
+
+def settle(connection: sa.Connection, conversations: Conversations, at: datetime) -> int:
+    """Let go whose turn it is and hold back whose turn it is not; the caller has the lock.
+
+    Returns:
+        How many may go now that could not before.
+    """
+    mine = delivery.c.conversation.in_(conversations)
+    connection.execute(sa.update(delivery).where(mine, _must_wait).values(due_at=None))
+    # A second statement: it sees the leases that the first one had to wait for.
+    freed = connection.execute(
+        sa.update(delivery)
+        .where(mine, _may_go)
+        .values(
+            due_at=at, queued_at=sa.func.coalesce(delivery.c.queued_at, sa.literal(at, Instant))
+        )
+    )
+    return freed.rowcount
+
+
+def stuck(limit: int) -> sa.Select[int]:
+    """Conversations in which somebody waits whose turn it is; there should be none."""
+    return sa.select(delivery.c.conversation).where(_may_go).distinct().limit(limit)
+
+
+def held_up(connection: sa.Connection, conversations: Iterable[int]) -> set[tuple[int, str]]:
+    """Pairs of (conversation, recipient) in which a new delivery must wait."""
+    numbers = list(conversations)
+    if not numbers:
+        return set()
+    rows = connection.execute(
+        sa.select(delivery.c.conversation, delivery.c.ontvanger)
+        .where(delivery.c.conversation.in_(numbers), in_the_way(delivery))
+        .distinct()
+    )
+    return {(row.conversation, row.ontvanger) for row in rows}

@@ -1,0 +1,170 @@
+"""What a party can see and confirm of its own: its postbus and its messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from gateway.adapters.ledger.database import Database
+from gateway.adapters.ledger.lending import as_delivery, with_content
+from gateway.adapters.ledger.order import lock, settle
+from gateway.adapters.ledger.tables import POSTBUS, delivery, in_postbus, message
+from gateway.delivery import Reason, State
+from gateway.message import Channel, Delivery, Door, Kind, Oin
+from gateway.record import Confirmed, MessageView
+
+
+class Postbus:
+    """The part of the ledger that parties ask."""
+
+    _database: Database
+
+    def postbus(self, ontvanger: Oin, *, limit: int, after: int = 0) -> list[tuple[int, Delivery]]:
+        """What lies ready, oldest first, in volgnummer order within a conversation.
+
+        The cursor pages through one listing. What is recorded by another process while
+        somebody pages may get a place before the cursor: start again at 0 to see all.
+        """
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                with_content()
+                .where(
+                    in_postbus(delivery),
+                    delivery.c.ontvanger == ontvanger,
+                    delivery.c.id > after,
+                )
+                # Within a conversation this is the order of the volgnummers, because both
+                # are given out while the conversation is locked.
+                .order_by(delivery.c.id)
+                .limit(limit)
+            ).all()
+        return [(row.id, as_delivery(row)) for row in rows]
+
+    def postbus_item(self, ontvanger: Oin, delivery_id: str) -> Delivery | None:
+        """One delivery of this recipient's postbus (confirmed ones too, while kept)."""
+        visible = (State.AANGEBODEN.value, State.BEVESTIGD.value)
+        with self._database.reading() as connection:
+            row = connection.execute(
+                with_content().where(
+                    delivery.c.delivery_id == delivery_id,
+                    delivery.c.ontvanger == ontvanger,
+                    delivery.c.channel == POSTBUS,
+                    delivery.c.state.in_(visible),
+                )
+            ).one_or_none()
+        return as_delivery(row) if row else None
+
+    def confirm(
+        self, ontvanger: Oin, delivery_ids: Sequence[str], at: datetime
+    ) -> dict[str, Confirmed]:
+        """The recipient has taken these (postbus or queue). Idempotent, in bulk.
+
+        At most 30,000 at once: a database takes only so many values in one statement.
+        """
+        outcome = dict.fromkeys(delivery_ids, Confirmed.UNKNOWN)
+        if not outcome:
+            return outcome
+        named = sa.and_(
+            delivery.c.delivery_id.in_(list(outcome)), delivery.c.ontvanger == ontvanger
+        )
+        with self._database.writing() as connection:
+            lock(connection, sa.select(delivery.c.conversation).where(named))
+            rows = connection.execute(sa.select(delivery).where(named).with_for_update()).all()
+            outcome.update({row.delivery_id: _confirms(row) for row in rows})
+            now = [row for row in rows if outcome[row.delivery_id] is Confirmed.NOW]
+            if now:
+                connection.execute(_confirmed([row.id for row in now], at))
+                settle(connection, sorted({row.conversation for row in now}), at)
+        return outcome
+
+    def message(
+        self, party: Oin, referentienummer: str, afzender: Oin | None = None
+    ) -> MessageView | None:
+        """The message, if ``party`` sent it or it was addressed to it.
+
+        Where two senders chose the same number, the party's own message comes first.
+        """
+        may_see = sa.or_(
+            message.c.afzender == party,
+            message.c.ontvanger == party,
+            delivery.c.ontvanger == party,
+        )
+        query = (
+            _view()
+            .where(message.c.referentienummer == referentienummer, may_see)
+            .order_by(sa.case((message.c.afzender == party, 0), else_=1), message.c.id)
+            .limit(1)
+        )
+        if afzender is not None:
+            query = query.where(message.c.afzender == afzender)
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return _as_view(row) if row else None
+
+
+def _confirms(row: Any) -> Confirmed:
+    match State(row.state):
+        case State.BEVESTIGD:
+            return Confirmed.BEFORE
+        case State.AANGEBODEN:
+            return Confirmed.NOW
+        case State.WACHT if row.channel == Channel.QUEUE and row.attempts > 0:
+            # A quick consumer confirms before we have written that the broker took it, and
+            # it can only know the id from the message itself.
+            return Confirmed.NOW
+        case _:
+            return Confirmed.NOT_OFFERED
+
+
+def _confirmed(ids: Sequence[int], at: datetime) -> sa.Update:
+    # The lease, if there is one, stays: its conclusion is still evidence.
+    return (
+        sa.update(delivery)
+        .where(delivery.c.id.in_(ids))
+        .values(state=State.BEVESTIGD.value, confirmed_at=at, due_at=None)
+    )
+
+
+def _view() -> sa.Select[Any]:
+    return sa.select(
+        message.c.afzender,
+        message.c.ontvanger,
+        message.c.referentienummer,
+        message.c.conversatie,
+        message.c.module,
+        message.c.major,
+        message.c.soort,
+        message.c.received_at,
+        message.c.receipt,
+        message.c.door,
+        delivery.c.delivery_id,
+        delivery.c.channel,
+        delivery.c.state,
+        delivery.c.attempts,
+        delivery.c.offered_at,
+        delivery.c.confirmed_at,
+        delivery.c.reason,
+    ).join_from(message, delivery, delivery.c.message == message.c.id)
+
+
+def _as_view(row: Any) -> MessageView:
+    return MessageView(
+        afzender=Oin(row.afzender),
+        ontvanger=Oin(row.ontvanger),
+        referentienummer=row.referentienummer,
+        conversatie=row.conversatie,
+        kind=Kind(row.module, row.major, row.soort),
+        received_at=row.received_at,
+        receipt=row.receipt,
+        delivery_id=row.delivery_id,
+        channel=Channel(row.channel),
+        state=State(row.state),
+        attempts=row.attempts,
+        offered_at=row.offered_at,
+        confirmed_at=row.confirmed_at,
+        reason=Reason(row.reason) if row.reason else None,
+        door=Door(row.door),
+    )

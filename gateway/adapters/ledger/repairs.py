@@ -1,0 +1,136 @@
+"""What an operator does with dead letters: replay, discard or release, and it is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from gateway.adapters.ledger.database import Database
+from gateway.adapters.ledger.order import lock, settle
+from gateway.adapters.ledger.tables import (
+    POSTBUS,
+    Instant,
+    action,
+    dead_letter,
+    delivery,
+    unresolved,
+)
+from gateway.delivery import State
+
+REPLAYED = "herhaald"
+DISCARDED = "verworpen"
+RELEASED = "vrijgegeven"
+
+
+class Word(NamedTuple):
+    """An operator's decision: what, who, why and when."""
+
+    what: str
+    by: str
+    why: str
+    at: datetime
+
+
+class Repairs:
+    """The part of the ledger that operators change."""
+
+    _database: Database
+
+    def replay(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
+        """Offer these again under the same delivery id; returns those still open.
+
+        Garbage has no delivery to offer and is passed over.
+        """
+        to_postbus = delivery.c.channel == POSTBUS
+        again = {
+            "state": sa.case((to_postbus, State.AANGEBODEN.value), else_=State.WACHT.value),
+            "offered_at": sa.case(
+                (to_postbus, sa.literal(at, Instant)), else_=delivery.c.offered_at
+            ),
+            "queued_at": sa.case((to_postbus, sa.literal(at, Instant)), else_=None),
+            "reason": None,
+            "leased_until": None,
+            "unanswered": 0,
+        }
+        with self._database.writing() as connection:
+            held = _hold(connection, ids)
+            return _resolve(connection, held, again, Word(REPLAYED, by, why, at))
+
+    def discard(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
+        """Give these up for good and let their successors go; garbage is erased."""
+        with self._database.writing() as connection:
+            held = _hold(connection, ids) + _hold_garbage(connection, ids)
+            given_up = {"state": State.VERWORPEN.value}
+            return _resolve(connection, held, given_up, Word(DISCARDED, by, why, at))
+
+    def release(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
+        """Leave these dead but let their successors go; garbage holds up nobody."""
+        with self._database.writing() as connection:
+            held = _hold(connection, ids)
+            return _resolve(connection, held, {"released": True}, Word(RELEASED, by, why, at))
+
+
+def _hold(connection: sa.Connection, ids: Sequence[int]) -> list[Any]:
+    """Open dead letters of these that have a delivery, held with their conversations."""
+    named = sa.and_(dead_letter.c.id.in_(ids), unresolved(dead_letter))
+    joined = dead_letter.join(delivery, dead_letter.c.delivery == delivery.c.id)
+    lock(connection, sa.select(delivery.c.conversation).select_from(joined).where(named))
+    return list(
+        connection.execute(
+            sa.select(dead_letter.c.id, dead_letter.c.delivery, delivery.c.conversation)
+            .select_from(joined)
+            .where(named)
+            .order_by(dead_letter.c.id)
+            .with_for_update()
+        )
+    )
+
+
+def _hold_garbage(connection: sa.Connection, ids: Sequence[int]) -> list[Any]:
+    return list(
+        connection.execute(
+            sa.select(dead_letter.c.id, dead_letter.c.delivery)
+            .where(
+                dead_letter.c.id.in_(ids),
+                unresolved(dead_letter),
+                dead_letter.c.delivery.is_(None),
+            )
+            .order_by(dead_letter.c.id)
+            .with_for_update()
+        )
+    )
+
+
+def _resolve(
+    connection: sa.Connection, held: list[Any], change: Mapping[str, Any], word: Word
+) -> list[int]:
+    letters = sorted(row.id for row in held)
+    if not letters:
+        return []
+    deliveries = [row.delivery for row in held if row.delivery is not None]
+    connection.execute(
+        sa.update(dead_letter)
+        .where(dead_letter.c.id.in_(letters))
+        .values(
+            resolved=word.what,
+            resolved_by=word.by,
+            resolved_why=word.why,
+            resolved_at=word.at,
+            garbage=None,
+        )
+    )
+    if deliveries:
+        connection.execute(
+            sa.update(delivery).where(delivery.c.id.in_(deliveries)).values(**change)
+        )
+        touched = {row.conversation for row in held if row.delivery is not None}
+        settle(connection, sorted(touched), word.at)
+    connection.execute(
+        sa.insert(action).values(
+            at=word.at, who=word.by, why=word.why, what=word.what, dead_letters=letters
+        )
+    )
+    return letters

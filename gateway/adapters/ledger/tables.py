@@ -1,0 +1,287 @@
+"""What does the ledger keep? Every table, with the indexes that keep it fast when it is full.
+
+Domain columns carry the Dutch names of the contract. Text has no maximum length here: the
+XSDs say how long a value may be, and a second limit would only be a second truth.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Instant(sa.types.TypeDecorator[datetime]):
+    """An aware instant, stored as whole microseconds since 1970 in UTC.
+
+    SQLite has no type for instants, and its text form sorts wrongly as soon as one value
+    has a fraction and another has none. A 64-bit integer compares, sorts and indexes the
+    same in both databases, and gives back exactly what was put in.
+    """
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
+        return None if value is None else (value - _EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+# SQLite numbers its rows itself only where the key is declared INTEGER.
+_Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "fk": "%(table_name)s_%(column_0_name)s_fk",
+        "uq": "%(table_name)s_%(column_0_name)s_uq",
+        "ck": "%(table_name)s_%(constraint_name)s_ck",
+    }
+)
+
+# Literals instead of bound values: a partial index serves a query only where the database
+# can see, while it plans, that the query asks for no more than the index holds.
+WACHT = sa.literal_column("'wacht'", sa.Text())
+AANGEBODEN = sa.literal_column("'aangeboden'", sa.Text())
+GESTRAND = sa.literal_column("'gestrand'", sa.Text())
+POSTBUS = sa.literal_column("'postbus'", sa.Text())
+QUEUE = sa.literal_column("'queue'", sa.Text())
+
+# The bodies come last: SQLite reads a row from the front, and leaves the pages that hold
+# the bodies alone when only the first columns are asked for.
+message = sa.Table(
+    "message",
+    metadata,
+    sa.Column("id", _Number, primary_key=True),
+    sa.Column("referentienummer", sa.Text, nullable=False),
+    sa.Column("afzender", sa.Text, nullable=False),
+    sa.Column("ontvanger", sa.Text, nullable=False),
+    sa.Column("conversatie", sa.Text, nullable=False),
+    sa.Column("cross", sa.Text),
+    sa.Column("namens", sa.Text),
+    sa.Column("vervangt", sa.Text),
+    sa.Column("module", sa.Text, nullable=False),
+    sa.Column("major", sa.Integer, nullable=False),
+    sa.Column("soort", sa.Text, nullable=False),
+    sa.Column("versie", sa.Text, nullable=False),
+    sa.Column("tijdstip", Instant, nullable=False),
+    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("recorded_at", Instant, nullable=False),
+    sa.Column("door", sa.Text, nullable=False),
+    sa.Column("dialect", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("original_sha256", sa.Text, nullable=False),
+    sa.Column("signer_fingerprint", sa.Text, nullable=False),
+    sa.Column("signer_algorithm", sa.Text, nullable=False),
+    sa.Column("warnings", sa.JSON, nullable=False),
+    sa.Column("receipt_id", sa.Text, nullable=False),
+    sa.Column("receipt", sa.LargeBinary, nullable=False),
+    sa.Column("signature", sa.Text),
+    sa.Column("digest_header", sa.Text),
+    sa.Column("canonical", sa.LargeBinary, nullable=False),
+    sa.Column("original", sa.LargeBinary, nullable=False),
+    # The number first: it alone finds the message of a party that does not name the sender.
+    sa.UniqueConstraint("referentienummer", "afzender"),
+    sa.Index("message_recorded", "recorded_at"),
+)
+
+# One row per conversation id and pair of parties, so that a third party that uses the same
+# id gets a conversation of its own and can neither block nor number somebody else's. Every
+# change to what stands in the way of what is made while this row is locked.
+conversation = sa.Table(
+    "conversation",
+    metadata,
+    sa.Column("id", _Number, primary_key=True),
+    sa.Column("conversatie", sa.Text, nullable=False),
+    sa.Column("party_a", sa.Text, nullable=False),  # the lower OIN of the pair
+    sa.Column("party_b", sa.Text, nullable=False),
+    sa.Column("last_to_a", sa.Integer, nullable=False),  # volgnummer last given out
+    sa.Column("last_to_b", sa.Integer, nullable=False),
+    sa.UniqueConstraint("conversatie", "party_a", "party_b"),
+)
+
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("id", _Number, primary_key=True),
+    sa.Column("delivery_id", sa.Text, nullable=False, unique=True),
+    sa.Column("message", sa.ForeignKey("message.id"), nullable=False),
+    sa.Column("conversation", sa.ForeignKey("conversation.id"), nullable=False),
+    sa.Column("ontvanger", sa.Text, nullable=False),
+    sa.Column("volgnummer", sa.Integer, nullable=False),
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("awaits_confirmation", sa.Boolean, nullable=False),
+    sa.Column("overtakes", sa.Boolean, nullable=False),
+    sa.Column("blocks", sa.Boolean, nullable=False),
+    sa.Column("released", sa.Boolean, nullable=False),
+    # When to take it: the retry time, or the end of the lease while it is lent. NULL while
+    # a predecessor is in the way and whenever the state is not wacht.
+    sa.Column("due_at", Instant),
+    sa.Column("leased_until", Instant),  # NULL once the attempt was concluded
+    sa.Column("fence", sa.Integer, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("unanswered", sa.Integer, nullable=False),  # leases in a row that just ran out
+    sa.Column("recorded_at", Instant, nullable=False),
+    sa.Column("queued_at", Instant),
+    sa.Column("offered_at", Instant),
+    sa.Column("confirmed_at", Instant),
+    sa.Column("reason", sa.Text),
+    sa.UniqueConstraint("conversation", "ontvanger", "volgnummer"),
+    sa.CheckConstraint(
+        "state IN ('wacht', 'aangeboden', 'bevestigd', 'gestrand', 'verworpen')", name="state"
+    ),
+    sa.CheckConstraint("state = 'wacht' OR due_at IS NULL", name="due"),
+    sa.Index("delivery_message", "message"),
+    sa.Index("delivery_state", "ontvanger", "state"),  # for counting; nothing else needs it
+)
+
+
+def unfinished(d: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Deliveries that may still need somebody: what finished rows must not slow down."""
+    return sa.or_(
+        d.c.state == WACHT,
+        d.c.state == GESTRAND,
+        sa.and_(d.c.state == AANGEBODEN, d.c.awaits_confirmation),
+    )
+
+
+def scheduled(d: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Deliveries that a channel will take, now or later, without anybody else moving."""
+    return sa.and_(d.c.state == WACHT, d.c.due_at.is_not(None))
+
+
+def in_postbus(d: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Deliveries that lie ready for their recipient to collect."""
+    return sa.and_(d.c.state == AANGEBODEN, d.c.channel == POSTBUS)
+
+
+def on_queue(d: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Deliveries that the broker took and nobody confirmed."""
+    return sa.and_(d.c.state == AANGEBODEN, d.c.channel == QUEUE)
+
+
+def _partial(name: str, *columns: sa.Column[object], where: sa.ColumnElement[bool]) -> None:
+    sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+_partial("delivery_due", delivery.c.due_at, where=scheduled(delivery))
+_partial(
+    "delivery_unfinished",
+    delivery.c.conversation,
+    delivery.c.ontvanger,
+    delivery.c.volgnummer,
+    where=unfinished(delivery),
+)
+_partial("delivery_postbus", delivery.c.ontvanger, delivery.c.id, where=in_postbus(delivery))
+_partial("delivery_queue", delivery.c.ontvanger, delivery.c.offered_at, where=on_queue(delivery))
+
+
+LEASES_WITHOUT_ANSWER = 10
+"""So many leases in a row may run out before the delivery strands: it kills its worker."""
+
+
+def abandoned(d: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Deliveries whose next lost lease is one too many."""
+    limit = sa.literal_column(str(LEASES_WITHOUT_ANSWER), sa.Integer())
+    return sa.and_(d.c.state == WACHT, d.c.unanswered >= limit)
+
+
+_partial("delivery_abandoned", delivery.c.leased_until, where=abandoned(delivery))
+
+attempt = sa.Table(
+    "attempt",
+    metadata,
+    sa.Column("delivery", sa.ForeignKey("delivery.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant, nullable=False),
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("sent_sha256", sa.Text),
+)
+
+dead_letter = sa.Table(
+    "dead_letter",
+    metadata,
+    sa.Column("id", _Number, primary_key=True),
+    sa.Column("delivery", sa.ForeignKey("delivery.id")),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("stranded_at", Instant, nullable=False),
+    sa.Column("resolved", sa.Text),
+    sa.Column("resolved_by", sa.Text),
+    sa.Column("resolved_why", sa.Text),
+    sa.Column("resolved_at", Instant),
+    sa.Column("garbage_sha256", sa.Text),
+    sa.Column("garbage", sa.LargeBinary),
+    sa.Index("dead_letter_delivery", "delivery"),
+)
+
+
+def unresolved(d: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Dead letters that wait for an operator."""
+    return d.c.resolved.is_(None)
+
+
+def _one_open(name: str, column: sa.Column[object]) -> None:
+    where = unresolved(dead_letter)
+    sa.Index(name, column, unique=True, sqlite_where=where, postgresql_where=where)
+
+
+_one_open("dead_letter_open", dead_letter.c.delivery)
+_one_open("dead_letter_open_garbage", dead_letter.c.garbage_sha256)
+_partial("dead_letter_newest", dead_letter.c.stranded_at, where=unresolved(dead_letter))
+
+# What operators did, for good: who, why, when and to which dead letters.
+action = sa.Table(
+    "action",
+    metadata,
+    sa.Column("id", _Number, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("dead_letters", sa.JSON, nullable=False),
+)
+
+refusal = sa.Table(
+    "refusal",
+    metadata,
+    sa.Column("id", _Number, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("door", sa.Text, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("party", sa.Text),
+    sa.Column("referentienummer", sa.Text),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Index("refusal_at", "at"),
+)
+_partial(
+    "refusal_referentienummer",
+    refusal.c.referentienummer,
+    where=refusal.c.referentienummer.is_not(None),
+)
+
+directory = sa.Table(
+    "directory",
+    metadata,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("applied_by", sa.Text, nullable=False),
+    sa.Column("applied_at", Instant, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+)
+
+assertion = sa.Table(
+    "assertion",
+    metadata,
+    sa.Column("sha256", sa.Text, primary_key=True),
+    sa.Column("expires", Instant, nullable=False),
+    sa.Index("assertion_expires", "expires"),
+)

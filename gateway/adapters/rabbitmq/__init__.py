@@ -1,0 +1,1 @@
+"""The door and the channel *queue*: RabbitMQ carries, the ledger remembers."""

@@ -1,0 +1,297 @@
+"""Is there a broker, and what happens while there is none?
+
+One owner per connection. It connects, declares, subscribes and watches; when anything
+of that breaks it starts again from the beginning. While it does, publishing fails at
+once with ``BrokerUnavailable``: the ledger holds the work and tries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
+from aiormq.abc import AbstractChannel as RawChannel
+from pamqp.commands import Basic
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from gateway.adapters.rabbitmq.consumer import ANSWER_WITHIN, Consumer, Letter
+from gateway.adapters.rabbitmq.wire import keep_bodies_out_of_logs, read_leniently
+from gateway.errors import BrokerUnavailable, Fault
+
+log = logging.getLogger(__name__)
+
+TROUBLE: tuple[type[BaseException], ...] = (*CONNECTION_EXCEPTIONS, TimeoutError)
+"""Everything by which the AMQP library says that the broker is not there for us."""
+
+CLOSE_WITHIN = 2.0
+"""Seconds for an orderly goodbye; a broker that is gone does not answer one."""
+
+Prepare = Callable[[AbstractChannel], Awaitable[None]]
+"""Declares what is needed, on a fresh channel at every (re)connection."""
+
+
+class Unroutable(BrokerUnavailable):
+    """No queue is bound for this key; the broker gave the message back."""
+
+
+class QueueFull(BrokerUnavailable):
+    """The queue is at its limit; the broker refused the message."""
+
+
+class BrokerConnection:
+    """One supervised connection: publish, subscribe, stay alive.
+
+    Publishing and consuming each deserve their own: a broker that is short of memory
+    stops reading from connections that publish, their acknowledgements included.
+
+    Args:
+        url: ``amqp://user:secret@host/vhost``.
+        name: What the broker's operator sees.
+        prepare: Declares the topology; its Fault keeps the connection unhealthy.
+        publish_timeout: After so long without confirm a publish has failed.
+        heartbeat: A silent peer is noticed after about three times this.
+        watch_every: How often the broker is asked whether our consumers still exist.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        prepare: Prepare | None = None,
+        publish_timeout: timedelta = timedelta(seconds=5),
+        heartbeat: timedelta = timedelta(seconds=10),
+        watch_every: timedelta = timedelta(seconds=10),
+    ) -> None:
+        self._url = url
+        self._name = name
+        self._prepare = prepare
+        self._publish_timeout = publish_timeout.total_seconds()
+        self._heartbeat = int(heartbeat.total_seconds())
+        self._watch_every = watch_every.total_seconds()
+        self._consumers: list[Consumer] = []
+        self._publishing: RawChannel | None = None
+        self._healthy = asyncio.Event()
+        self._broken = asyncio.Event()
+        self._supervisor: asyncio.Task[None] | None = None
+        self.problem = "no connection to the broker yet"
+
+    @property
+    def healthy(self) -> bool:
+        """Connected, declared and subscribed; ``problem`` says why not, in one sentence."""
+        return self._healthy.is_set()
+
+    def start(self) -> None:
+        """Begin to connect; returns at once, also when there is no broker."""
+        read_leniently()
+        keep_bodies_out_of_logs()
+        if self._supervisor is None:
+            self._supervisor = asyncio.create_task(self._supervise(), name=self._name)
+
+    async def until_healthy(self, within: timedelta = timedelta(seconds=30)) -> None:
+        """Wait until connected, declared and subscribed.
+
+        Raises:
+            BrokerUnavailable: that did not come about within this time.
+        """
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await self._healthy.wait()
+        except TimeoutError:
+            raise BrokerUnavailable(self.problem) from None
+
+    async def close(self) -> None:
+        """Disconnect. What was not acknowledged goes back to its queue."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+            self._supervisor = None
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def subscribe(self, queue: str, *, prefetch: int, receive: Callable[[Letter], None]) -> None:
+        """Consume ``queue`` from the next connection on; call it before ``start``.
+
+        Args:
+            queue: Name of a queue that ``prepare`` declares.
+            prefetch: Letters that may be out without acknowledgement.
+            receive: Takes a letter in without waiting; it answers with ``ack`` or
+                ``reject`` when its work is done.
+        """
+        self._consumers.append(Consumer(queue, prefetch, receive))
+
+    def renew(self) -> None:
+        """Drop this connection and make a new one; unacknowledged letters return."""
+        self._broken.set()
+
+    async def publish(
+        self, body: bytes, properties: Basic.Properties, *, exchange: str, key: str
+    ) -> None:
+        """Publish one message, mandatory; returns when the broker confirmed it.
+
+        Raises:
+            Unroutable: no queue is bound for ``key``.
+            QueueFull: the queue refuses more.
+            BrokerUnavailable: not connected, or not confirmed in time. The message may
+                have arrived all the same.
+        """
+        channel = self._publishing
+        if channel is None:
+            raise BrokerUnavailable(self.problem)
+        try:
+            with _own_cancellation_only():
+                await channel.basic_publish(
+                    body,
+                    exchange=exchange,
+                    routing_key=key,
+                    properties=properties,
+                    mandatory=True,
+                    timeout=self._publish_timeout,
+                )
+        except PublishError as error:
+            raise Unroutable("no queue is bound for this key") from error
+        except DeliveryError as error:
+            raise QueueFull("the queue refuses more") from error
+        except TimeoutError as error:
+            raise BrokerUnavailable("the broker did not confirm in time") from error
+        except TROUBLE as error:
+            raise BrokerUnavailable("the connection to the broker was lost") from error
+
+    async def _supervise(self) -> None:
+        while True:
+            try:
+                with _own_cancellation_only():
+                    await self._session()
+                self.problem = "the connection to the broker was lost"
+            except Fault as fault:
+                self.problem = str(fault)
+            except TROUBLE as error:
+                self.problem = f"the broker does not answer ({type(error).__name__})"
+            except Exception as error:  # noqa: BLE001 - the edge: alert, and connect again
+                self.problem = f"the connection failed ({type(error).__name__})"
+                log.error("broker.crashed", extra={"error": type(error).__name__})  # noqa: TRY400
+            log.warning("broker.lost", extra={"connection": self._name, "problem": self.problem})
+            # many processes must not return in step
+            await asyncio.sleep(random.uniform(0.05, 0.5))  # noqa: S311
+
+    async def _session(self) -> None:
+        """From connecting to the first sign of trouble."""
+        self._broken = asyncio.Event()
+        async with self._connected() as connection:
+            channel = await self._open(connection)
+            if self._prepare is not None:
+                await self._prepare(channel)
+            for consumer in self._consumers:
+                await consumer.attach(await self._open(connection), self._broken.set)
+            self._publishing = await channel.get_underlay_channel()
+            self.problem = ""
+            self._healthy.set()
+            log.info("broker.ready", extra={"connection": self._name})
+            await self._watch(await (await self._open(connection)).get_underlay_channel())
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AbstractConnection]:
+        connection = await self._connect()
+        connection.close_callbacks.add(self._breaker())
+        try:
+            yield connection
+        finally:
+            self._healthy.clear()
+            self._publishing = None
+            with suppress(*TROUBLE):
+                async with asyncio.timeout(CLOSE_WITHIN):
+                    await connection.close()
+
+    async def _connect(self) -> AbstractConnection:
+        """Connect, riding out blips of seconds."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(TROUBLE),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            stop=stop_after_delay(20),
+            reraise=True,
+        )
+        return await retrying(
+            aio_pika.connect,
+            self._url,
+            timeout=ANSWER_WITHIN,
+            heartbeat=self._heartbeat,
+            client_properties={"connection_name": self._name},
+        )
+
+    async def _open(self, connection: AbstractConnection) -> AbstractChannel:
+        channel = connection.channel(publisher_confirms=True, on_return_raises=True)
+        async with asyncio.timeout(ANSWER_WITHIN):
+            await channel.initialize()
+        channel.close_callbacks.add(self._breaker())
+        return channel
+
+    def _breaker(self) -> Callable[[object, BaseException | None], None]:
+        """What ends *this* session; an old one may call it long after its end."""
+        broken = self._broken
+
+        def on_close(_sender: object, _error: BaseException | None) -> None:
+            broken.set()
+            if broken is self._broken:
+                # nobody may publish into what is gone, not even for a moment
+                self._publishing = None
+
+        return on_close
+
+    async def _watch(self, channel: RawChannel) -> None:
+        """Return when something broke: told by the library, or found by asking."""
+        broken = self._broken
+        while not broken.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._watch_every):
+                    await broken.wait()
+                    return
+            async with asyncio.timeout(ANSWER_WITHIN):
+                await channel.basic_qos(prefetch_count=1)  # anything that must be answered
+                for consumer in self._consumers:
+                    if await consumer.vanished(channel):
+                        log.warning("broker.consumer-gone", extra={"queue": consumer.queue})
+                        return
+
+
+class _own_cancellation_only:  # noqa: N801 - reads as a context
+    """Turn a cancellation by the AMQP library into a lost connection.
+
+    A closing channel cancels what waits on it; only who cancelled *this* task may end it.
+    """
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling():
+            raise ConnectionError("the channel closed") from error

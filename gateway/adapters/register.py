@@ -1,0 +1,279 @@
+"""The directory as people write it (TOML) and as the ledger keeps it (JSON text).
+
+A file that does not describe a whole, consistent directory is refused whole, with
+every problem named at once.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from datetime import date, timedelta
+from ipaddress import ip_network
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from gateway.adapters import certificates
+from gateway.delivery import RetryPolicy, WorkingDays
+from gateway.errors import Fault
+from gateway.message import Channel, Dialect, Oin
+from gateway.routing.directory import Directory, Mandate, Party
+
+TEST_PREFIX = "00000099"
+
+OinText = Annotated[str, Field(pattern=r"^[0-9]{20}$")]
+Module = Literal[
+    "schuldregeling",
+    "schuldinventarisatie",
+    "betalingsregeling",
+    "bewindvoering",
+    "incassopauze",
+    "crisis",
+    "traject",
+    "vish",
+]
+Role = Literal[
+    "schuldeiser",
+    "incassobureau",
+    "gerechtsdeurwaarder",
+    "shv-fase-1",
+    "shv-fase-2",
+    "overige-shv",
+    "bewindvoerder",
+]
+
+
+class DirectoryInvalid(Fault):
+    """The file does not describe a directory; the text names every problem."""
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RetryEntry(_Entry):
+    """``[partij.herhalen]``: seconds, and days until giving up."""
+
+    eerste_wachttijd: Annotated[float, Field(gt=0, le=3600)] = 5
+    langste_wachttijd: Annotated[float, Field(gt=0, le=86_400)] = 3600
+    opgeven_na_seconden: Annotated[float, Field(gt=0)] | None = None
+    opgeven_na_werkdagen: Annotated[int, Field(ge=1, le=30)] | None = None
+
+
+class PartyEntry(_Entry):
+    """``[[partij]]``: one participant, in the words of the field."""
+
+    oin: OinText
+    naam: Annotated[str, Field(min_length=1, max_length=200)]
+    kvk: Annotated[str, Field(pattern=r"^[0-9]{8}$")] | None = None
+    vestigingen: tuple[Annotated[str, Field(pattern=r"^[0-9]{12}$")], ...] = ()
+    handelsnamen: tuple[str, ...] = ()
+    rollen: Annotated[tuple[Role, ...], Field(min_length=1)]
+    modules: Annotated[tuple[Module, ...], Field(min_length=1)]
+    certificaten: tuple[str, ...] = ()
+    kanaal: Channel = Channel.POSTBUS
+    vorm: Dialect = Dialect.JSON
+    bevestiging: Literal["verplicht", "geen"] = "verplicht"
+    gestrand: Literal["blokkeert", "laat-door"] = "blokkeert"
+    adres: str | None = None
+    interne_netten: tuple[str, ...] = ()
+    wachttijd_seconden: Annotated[float, Field(gt=0, le=120)] = 20
+    handtekening: Literal["PS256", "ES256"] | None = None
+    xml_met_token: bool = False
+    berichten_per_minuut: Annotated[int, Field(ge=1)] = 60_000
+    herhalen: RetryEntry = RetryEntry()
+
+    @field_validator("interne_netten")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ip_network(net)) for net in value)
+
+    @model_validator(mode="after")
+    def _push_has_an_address(self) -> PartyEntry:
+        if (self.kanaal is Channel.PUSH) != (self.adres is not None):
+            raise ValueError("kanaal = push and adres belong together")
+        if self.adres is not None:
+            parts = urlsplit(self.adres)
+            if parts.scheme not in {"https", "http"} or not parts.hostname or parts.username:
+                raise ValueError("adres must be an https URL without user")
+            if parts.scheme == "http" and not self.interne_netten:
+                raise ValueError("adres must be https")
+        return self
+
+
+class MandateEntry(_Entry):
+    """``[[machtiging]]``: ``houder`` may speak for ``namens`` in a module."""
+
+    houder: OinText
+    namens: OinText
+    module: Module
+    van: date
+    tot_en_met: date | None = None
+
+
+class DirectoryEntry(_Entry):
+    """The whole file."""
+
+    partij: tuple[PartyEntry, ...] = ()
+    machtiging: tuple[MandateEntry, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_once(self) -> DirectoryEntry:
+        seen: set[str] = set()
+        for party in self.partij:
+            if party.oin in seen:
+                raise ValueError(f"partij {party.oin} appears twice")
+            seen.add(party.oin)
+        for mandate in self.machtiging:
+            if not {mandate.houder, mandate.namens} <= seen:
+                raise ValueError("machtiging names an OIN that is no partij")
+        return self
+
+
+def text_of(toml: str, *, read_file: Callable[[str], str], production: bool) -> str:
+    """A TOML file as the ledger keeps it: canonical JSON with certificates inside.
+
+    Args:
+        read_file: Gives the PEM text of a certificate path named in the file.
+
+    Raises:
+        DirectoryInvalid: naming every problem with its place, never a key or value.
+    """
+    try:
+        entry = DirectoryEntry.model_validate(tomllib.loads(toml))
+    except tomllib.TOMLDecodeError as error:
+        raise DirectoryInvalid(f"the file is not TOML: {error}") from error
+    except ValidationError as error:
+        raise DirectoryInvalid(_problems(error)) from error
+    inlined = entry.model_copy(
+        update={"partij": tuple(_inline(party, read_file) for party in entry.partij)}
+    )
+    text = json.dumps(inlined.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+    directory = directory_of(1, text)
+    _accept_oins(directory, production=production)
+    return text
+
+
+def directory_of(version: int, text: str) -> Directory:
+    """The directory that the ledger keeps as ``text``; empty for an empty text."""
+    if not text:
+        return Directory(version=version, parties=MappingProxyType({}))
+    entry = DirectoryEntry.model_validate_json(text)
+    parties = {Oin(party.oin): _party(party) for party in entry.partij}
+    mandates = tuple(
+        Mandate(Oin(m.houder), Oin(m.namens), m.module, m.van, m.tot_en_met)
+        for m in entry.machtiging
+    )
+    _fingerprints_differ(parties)
+    return Directory(version=version, parties=MappingProxyType(parties), mandates=mandates)
+
+
+def difference(before: str, after: str) -> list[tuple[str, str, str]]:
+    """What changes from one text to another, for the operator to read.
+
+    Returns:
+        Rows of (``+``, ``-`` or ``~``; OIN and name; what changes, by field name).
+    """
+    old, new = _by_oin(before), _by_oin(after)
+    rows = []
+    for oin in sorted(old.keys() | new.keys()):
+        label = f"{oin} {(new.get(oin) or old[oin])['naam']}"
+        if oin not in old:
+            rows.append(("+", label, "nieuw"))
+        elif oin not in new:
+            rows.append(("-", label, "verdwijnt"))
+        elif old[oin] != new[oin]:
+            changed = [name for name in new[oin] if new[oin][name] != old[oin].get(name)]
+            rows.append(("~", label, ", ".join(changed)))
+    if _rest(before) != _rest(after):
+        rows.append(("~", "machtigingen", "gewijzigd"))
+    return rows
+
+
+def _by_oin(text: str) -> dict[str, dict[str, Any]]:
+    parties = json.loads(text)["partij"] if text else []
+    return {party["oin"]: party for party in parties}
+
+
+def _rest(text: str) -> list[Any]:
+    return list(json.loads(text)["machtiging"]) if text else []
+
+
+def _inline(party: PartyEntry, read_file: Callable[[str], str]) -> PartyEntry:
+    pems = []
+    for reference in party.certificaten:
+        try:
+            pem = reference if "BEGIN CERTIFICATE" in reference else read_file(reference)
+            owner = certificates.oin_of(certificates.loaded(certificates.read(pem)))
+        except (OSError, ValueError) as error:
+            raise DirectoryInvalid(
+                f"partij {party.oin}: certificaten: {reference!r} is not one usable certificate"
+            ) from error
+        if owner != party.oin:
+            raise DirectoryInvalid(
+                f"partij {party.oin}: certificaten: {reference!r} belongs to OIN {owner}"
+            )
+        pems.append(pem.strip() + "\n")
+    return party.model_copy(update={"certificaten": tuple(pems)})
+
+
+def _party(entry: PartyEntry) -> Party:
+    default_signature = "ES256" if entry.kanaal is Channel.QUEUE else "PS256"
+    return Party(
+        oin=Oin(entry.oin),
+        naam=entry.naam,
+        rollen=frozenset(entry.rollen),
+        modules=frozenset(entry.modules),
+        certificates=tuple(certificates.read(pem) for pem in entry.certificaten),
+        channel=entry.kanaal,
+        dialect=entry.vorm,
+        kvk=entry.kvk,
+        vestigingen=entry.vestigingen,
+        handelsnamen=entry.handelsnamen,
+        endpoint=entry.adres,
+        private_ranges=entry.interne_netten,
+        awaits_confirmation=entry.bevestiging == "verplicht",
+        blocks=entry.gestrand == "blokkeert",
+        xml_needs_token=entry.xml_met_token,
+        signature=entry.handtekening or default_signature,
+        per_minute=entry.berichten_per_minuut,
+        timeout=timedelta(seconds=entry.wachttijd_seconden),
+        retry=_retry(entry.herhalen),
+    )
+
+
+def _retry(entry: RetryEntry) -> RetryPolicy:
+    first = timedelta(seconds=entry.eerste_wachttijd)
+    longest = timedelta(seconds=entry.langste_wachttijd)
+    if entry.opgeven_na_seconden is not None:
+        give_up = timedelta(seconds=entry.opgeven_na_seconden)
+        return RetryPolicy(first_wait=first, longest_wait=longest, give_up_after=give_up)
+    days = WorkingDays(entry.opgeven_na_werkdagen or 3)
+    return RetryPolicy(first_wait=first, longest_wait=longest, give_up_after=days)
+
+
+def _fingerprints_differ(parties: dict[Oin, Party]) -> None:
+    owner: dict[str, Oin] = {}
+    for party in parties.values():
+        for certificate in party.certificates:
+            if owner.setdefault(certificate.fingerprint, party.oin) != party.oin:
+                raise DirectoryInvalid(
+                    f"a certificate of {party.oin} is also registered for another partij"
+                )
+
+
+def _accept_oins(directory: Directory, *, production: bool) -> None:
+    test = [oin for oin in directory.parties if oin.startswith(TEST_PREFIX)]
+    if production and test:
+        raise DirectoryInvalid(f"production refuses test OINs: {', '.join(sorted(test))}")
+
+
+def _problems(error: ValidationError) -> str:
+    return "\n".join(
+        f"{'.'.join(str(part) for part in problem['loc']) or 'bestand'}: {problem['msg']}"
+        for problem in error.errors(include_input=False, include_url=False)
+    )

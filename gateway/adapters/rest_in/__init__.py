@@ -1,0 +1,1 @@
+"""The HTTP door: receive, and everything else that parties ask over REST."""

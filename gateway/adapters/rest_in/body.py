@@ -1,0 +1,94 @@
+"""Reading a request: its media type, what it accepts, and its body counted while it streams."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import ClientDisconnect, Request
+
+from gateway.errors import Code, Finding, Refusal
+from gateway.message import Dialect
+from gateway.settings import Settings
+
+MEDIA = {"application/xml": Dialect.XML, "application/json": Dialect.JSON}
+RANGES = {
+    "application/xml": frozenset({Dialect.XML}),
+    "application/json": frozenset({Dialect.JSON}),
+    "application/problem+json": frozenset[Dialect](),
+    "application/*": frozenset(Dialect),
+    "*/*": frozenset(Dialect),
+}
+
+
+def dialect_of(request: Request) -> Dialect:
+    """The form in which the body says it is written.
+
+    Raises:
+        Refusal: MEDIATYPE_ONBEKEND for anything but plain UTF-8 XML or JSON.
+    """
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Refusal(Code.MEDIATYPE_ONBEKEND, Finding("content-encoding", ""))
+    media, _, parameters = request.headers.get("content-type", "").partition(";")
+    dialect = MEDIA.get(media.strip().lower())
+    if dialect is None:
+        raise Refusal(Code.MEDIATYPE_ONBEKEND, Finding("content-type", ""))
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        charset = value.strip().strip('"').lower()
+        if name.strip().lower() == "charset" and charset not in {"utf-8", "utf8"}:
+            raise Refusal(Code.MEDIATYPE_ONBEKEND, Finding("charset", ""))
+    return dialect
+
+
+def accepted(request: Request, preferred: Dialect) -> Dialect:
+    """The form in which to answer: what ``Accept`` ranks highest, else ``preferred``.
+
+    Raises:
+        Refusal: ACCEPT_ONMOGELIJK when neither XML nor JSON is acceptable.
+    """
+    header = request.headers.get("accept", "*/*")
+    quality: dict[Dialect, tuple[float, int]] = {}
+    for part in header.split(","):
+        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weight = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        try:
+            rank = (float(weight), -media.count("*"))
+        except ValueError:
+            continue
+        for dialect in RANGES.get(media, frozenset()):
+            current = quality.get(dialect)
+            if current is None or rank[1] > current[1]:
+                quality[dialect] = rank
+    candidates = {dialect: rank for dialect, rank in quality.items() if rank[0] > 0}
+    if not candidates:
+        raise Refusal(Code.ACCEPT_ONMOGELIJK)
+    return max(candidates, key=lambda dialect: (candidates[dialect], dialect is preferred))
+
+
+async def read(request: Request, settings: Settings, largest: int | None = None) -> bytes:
+    """The whole body, refused as soon as it is too large or too slow.
+
+    Raises:
+        Refusal: TE_GROOT above the limit, TE_TRAAG when it does not arrive in time,
+            VERZOEK_ONGELDIG when the sender hangs up.
+    """
+    limit = min(largest or settings.largest_body, settings.largest_body)
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdigit():
+        raise Refusal(Code.VERZOEK_ONGELDIG, Finding("content-length", ""))
+    if int(declared) > limit:
+        raise Refusal(Code.TE_GROOT)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(settings.body_timeout.total_seconds()):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise Refusal(Code.TE_GROOT)
+                chunks.append(chunk)
+    except TimeoutError as error:
+        raise Refusal(Code.TE_TRAAG) from error
+    except ClientDisconnect as error:
+        raise Refusal(Code.VERZOEK_ONGELDIG, Finding("afgebroken", "")) from error
+    return b"".join(chunks)

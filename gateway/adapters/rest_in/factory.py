@@ -1,0 +1,57 @@
+"""Builds the HTTP applications from their rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from gateway.adapters.rest_in import (
+    berichten,
+    console,
+    deelnemers,
+    health,
+    openapi,
+    postbus,
+    problem,
+)
+from gateway.adapters.rest_in.headers import EveryResponse
+from gateway.adapters.rest_in.services import Services
+
+
+def parties_app(
+    services: Services,
+    *,
+    broker_healthy: Callable[[], bool | None] = lambda: None,
+    with_console: bool = False,
+) -> ASGIApp:
+    """What parties reach. ``with_console`` only on loopback, on one shared port."""
+    app = _bare()
+    for router in (
+        berichten.routes(services),
+        postbus.routes(services),
+        deelnemers.routes(services),
+        health.routes(services, broker_healthy),
+        openapi.routes(app, services),
+    ):
+        app.include_router(router)
+    if with_console:
+        app.include_router(console.routes(services))
+    return EveryResponse(app)
+
+
+def admin_app(
+    services: Services, *, broker_healthy: Callable[[], bool | None] = lambda: None
+) -> ASGIApp:
+    """What only operators reach."""
+    app = _bare()
+    app.include_router(console.routes(services))
+    app.include_router(health.routes(services, broker_healthy))
+    return EveryResponse(app)
+
+
+def _bare() -> FastAPI:
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    problem.install(app)
+    return app

@@ -1,0 +1,337 @@
+"""Composition root: builds everything once, starts this process's roles, stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import signal
+import ssl
+import time
+import uuid
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from gateway.adapters.breaker import Breaker
+from gateway.adapters.courier import Courier
+from gateway.adapters.directory_watch import DirectoryWatch
+from gateway.adapters.egress import Egress, SystemResolver
+from gateway.adapters.keys import GatewayKeys
+from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
+from gateway.adapters.ledger.migrate import migrate
+from gateway.adapters.ledger.writer import Writer
+from gateway.adapters.ledger_work import LedgerWork
+from gateway.adapters.logs import configure_logging
+from gateway.adapters.news import News
+from gateway.adapters.push_out import PushOut
+from gateway.adapters.quota import Quota
+from gateway.adapters.rabbitmq.roles import Broker
+from gateway.adapters.refusals import RefusalLog
+from gateway.adapters.rest_in.factory import admin_app, parties_app
+from gateway.adapters.rest_in.services import Services
+from gateway.adapters.signatures import Seal, Signatures
+from gateway.adapters.tokens import TokenIssuer
+from gateway.errors import Fault
+from gateway.message import Channel, Receipt, Submission
+from gateway.pipeline import ChannelOut, Line, admission, dispatch
+from gateway.record import RefusalEntry
+from gateway.routing.directory import Directory
+from gateway.schemas import Catalogue
+from gateway.settings import Settings
+
+log = logging.getLogger(__name__)
+
+DIGEST_KEY = "samenvatting.sleutel"
+DIGEST_KEY_BYTES = 32
+HEAL_EVERY_SECONDS = 30.0
+STOP_WITHIN_SECONDS = 20.0
+
+Task = Callable[[], Coroutine[Any, Any, None]]
+"""One loop of the process; ends when cancelled."""
+
+
+def utc_now() -> datetime:
+    """The clock of the process: aware, UTC."""
+    return datetime.now(UTC)
+
+
+def draw() -> str:
+    """A fresh identifier."""
+    return str(uuid.uuid4())
+
+
+def prepare(settings: Settings) -> list[str]:
+    """Make what a gateway needs and does not have yet: keys, tables.
+
+    Returns:
+        What was done, one sentence each, for the operator.
+
+    Raises:
+        Fault: the ledger does not answer, or the keys cannot be read.
+    """
+    done = []
+    if not settings.keys.exists():
+        GatewayKeys.create(settings.keys, settings.oin, at=utc_now())
+        done.append(f"Sleutels gemaakt in {settings.keys}.")
+    key_file = settings.keys / DIGEST_KEY
+    if not key_file.exists():
+        descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(DIGEST_KEY_BYTES))
+        done.append("Sleutel voor samenvattingen gemaakt.")
+    if settings.ledger.startswith("sqlite:///"):
+        Path(settings.ledger.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    migrate(settings.ledger)
+    done.append("Het grootboek heeft de tabellen van deze versie.")
+    return done
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A gateway that is built but does not listen yet.
+
+    Attributes:
+        app: What parties reach.
+        admin: What operators reach, where that is a separate listener.
+        tasks: What runs beside the doors.
+        stop: Asks the couriers to finish what is under way.
+    """
+
+    services: Services
+    app: ASGIApp
+    admin: ASGIApp | None
+    tasks: tuple[Task, ...]
+    stop: Callable[[], None]
+
+
+@asynccontextmanager
+async def built(settings: Settings) -> AsyncIterator[Gateway]:
+    """Everything a process needs, opened in order and closed in reverse.
+
+    Raises:
+        Fault: something does not answer or was not prepared (``gateway inrichten``).
+    """
+    async with AsyncExitStack() as stack:
+        keys = GatewayKeys.load(settings.keys)
+        ledger = open_ledger(settings.ledger)
+        stack.callback(ledger.close)
+        broker = Broker(settings.broker, settings.oin) if settings.broker else None
+        watch = DirectoryWatch(
+            partial(asyncio.to_thread, ledger.directory),
+            broker.follow if broker else _nothing_to_declare,
+        )
+        bells: list[Callable[[], None]] = []
+        services = _services(settings, keys, ledger, watch, bells)
+        stack.push_async_callback(services.writer.close)
+        await watch.refresh()
+        if broker is not None:
+            await stack.enter_async_context(broker.connected(services, settings.roles))
+        couriers = _couriers(services, broker, stack)
+        bells += [services.news.ring, *(courier.hint for courier in couriers)]
+        shared = settings.port == settings.admin_port
+        healthy = broker.healthy if broker else _no_broker
+        yield Gateway(
+            services=services,
+            app=parties_app(services, broker_healthy=healthy, with_console=shared),
+            admin=None if shared else admin_app(services, broker_healthy=healthy),
+            tasks=(
+                watch.run,
+                services.refusals.run,
+                *(courier.run for courier in couriers),
+                *([partial(_heal, services)] if couriers else []),
+            ),
+            stop=lambda: _each(courier.stop for courier in couriers),
+        )
+
+
+def _services(
+    settings: Settings,
+    keys: GatewayKeys,
+    ledger: SqlLedger,
+    watch: DirectoryWatch,
+    bells: list[Callable[[], None]],
+) -> Services:
+    """The line and what stands around it; ``bells`` ring after every commit here."""
+
+    async def record(submission: Submission) -> Receipt:
+        receipt = await writer.record(submission)
+        _each(bells)
+        return receipt
+
+    async def refuse(entries: Sequence[RefusalEntry]) -> None:
+        await writer.run(lambda: ledger.refuse(entries))
+
+    line = Line(
+        gateway=settings.oin,
+        catalogue=Catalogue.load(),
+        check=Signatures(),
+        sealer=Seal(keys),
+        digest_key=(settings.keys / DIGEST_KEY).read_bytes(),
+        skew=settings.skew,
+        directory=watch,
+        clock=utc_now,
+        draw=draw,
+        jitter=random.random,
+        quota=Quota(watch, time.monotonic),
+        run=_inline_or_thread(settings.inline_limit),
+        record=record,
+        channels={},
+    )
+    writer = Writer(ledger, admission(line), clock=utc_now, waiting=settings.waiting)
+    return Services(
+        line=line,
+        settings=settings,
+        ledger=ledger,
+        writer=writer,
+        tokens=TokenIssuer(keys, watch, settings.url),
+        keys=keys,
+        refusals=RefusalLog(refuse, utc_now),
+        news=News(),
+    )
+
+
+def _couriers(services: Services, broker: Broker | None, stack: AsyncExitStack) -> list[Courier]:
+    """Role bezorgen: one courier per channel, so that a slow one delays no other."""
+    if "bezorgen" not in services.settings.roles:
+        return []
+    resolver = SystemResolver()
+    stack.callback(resolver.close)
+    tls = ssl.create_default_context(cafile=services.settings.ca_bundle or None)
+    push = PushOut(Egress(tls, resolver), now=utc_now)
+    stack.push_async_callback(push.aclose)
+    ways: dict[Channel, ChannelOut] = {Channel.PUSH: push}
+    if broker is not None:
+        ways[Channel.QUEUE] = broker.queue_out
+    line = replace(services.line, channels=ways)
+    work = LedgerWork(services.writer, services.ledger)
+    return [
+        Courier(
+            work,
+            partial(dispatch, line=line),
+            channels=frozenset({channel}),
+            breaker=Breaker(),
+            now=utc_now,
+        )
+        for channel in ways
+    ]
+
+
+async def _heal(services: Services) -> None:
+    """Now and then free a delivery that waits for nothing; there should be none."""
+    while True:
+        await asyncio.sleep(HEAL_EVERY_SECONDS)
+        try:
+            freed = await services.writer.run(lambda: services.ledger.heal(utc_now()))
+        except Fault:
+            continue
+        if freed:
+            log.warning("delivery.healed", extra={"count": freed})
+
+
+def _inline_or_thread(
+    limit: int,
+) -> Callable[[Callable[[], Submission], int], Awaitable[Submission]]:
+    """Small bodies are examined in the event loop (a thread halves throughput), large ones not."""
+
+    async def run(work: Callable[[], Submission], size: int) -> Submission:
+        return work() if size <= limit else await asyncio.to_thread(work)
+
+    return run
+
+
+async def _nothing_to_declare(directory: Directory) -> None:
+    """Without a broker a new party needs no queue."""
+
+
+def _no_broker() -> bool | None:
+    return None
+
+
+def _each(calls: Iterable[Callable[[], None]]) -> None:
+    for call in calls:
+        call()
+
+
+async def serve(settings: Settings) -> None:
+    """Run this process's roles until SIGTERM or SIGINT, then finish what is under way."""
+    configure_logging()
+    async with built(settings) as gateway:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        servers = _servers(settings, gateway)
+        running = [asyncio.create_task(server.serve()) for server in servers]
+        running += [asyncio.create_task(task()) for task in gateway.tasks]
+        log.info("gateway.started", extra={"roles": ",".join(sorted(settings.roles))})
+        ended = asyncio.create_task(stopping.wait())
+        await asyncio.wait([ended, *running], return_when=asyncio.FIRST_COMPLETED)
+        for server in servers:
+            server.should_exit = True
+        gateway.stop()
+        await _wind_down(running)
+
+
+async def _wind_down(running: list[asyncio.Task[None]]) -> None:
+    """Let doors and couriers end by themselves, end the loops, and raise what broke."""
+    _, pending = await asyncio.wait(running, timeout=STOP_WITHIN_SECONDS)
+    for task in pending:
+        task.cancel()
+    results = await asyncio.gather(*running, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+            raise result
+
+
+def _servers(settings: Settings, gateway: Gateway) -> list[Server]:
+    """The HTTP listeners; a process that only delivers still answers for its health."""
+    listeners = []
+    if "ontvangen" in settings.roles:
+        listeners.append((gateway.app, settings.port))
+    if gateway.admin is not None:
+        listeners.append((gateway.admin, settings.admin_port))
+    return [
+        Server(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                lifespan="off",
+                proxy_headers=False,
+                timeout_graceful_shutdown=int(STOP_WITHIN_SECONDS),
+                h11_max_incomplete_event_size=64 * 1024,
+            )
+        )
+        for app, port in listeners
+    ]
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: this process has one way to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to ``serve``."""
+        yield

@@ -1,0 +1,31 @@
+"""The command line: Dutch sub-commands, ``--json`` for scripts, and what to do next."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from gateway.cli import dienst, gestrand, ondertekenen, partijen, rabbitmq
+from gateway.errors import Fault, Refusal
+
+app = typer.Typer(
+    name="gateway",
+    help="Berichtengateway voor schuldhulpverlening.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(partijen.app, name="partijen")
+app.add_typer(gestrand.app, name="gestrand")
+app.add_typer(rabbitmq.app, name="rabbitmq")
+dienst.add_to(app)
+ondertekenen.add_to(app)
+
+
+def main() -> None:
+    """Run one command; trouble is one clear sentence and exit code 1, never a trace."""
+    try:
+        app()
+    except (Fault, Refusal) as error:
+        sys.exit(f"gateway: {error}")

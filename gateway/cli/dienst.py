@@ -1,0 +1,38 @@
+"""``gateway inrichten`` and ``gateway dienst``: prepare a gateway, and run it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Annotated
+
+import typer
+
+from gateway.app import prepare, serve
+from gateway.cli.screen import screen
+from gateway.settings import load
+
+
+def add_to(app: typer.Typer) -> None:
+    """Hang the commands under ``gateway`` itself."""
+    app.command("inrichten")(inrichten)
+    app.command("dienst")(dienst)
+
+
+def inrichten() -> None:
+    """Maak wat ontbreekt: sleutels, tabellen en wachtrijen. Doet niets tweemaal."""
+    settings = load(os.environ)
+    for line in prepare(settings):
+        screen.print(f"  {line}")
+
+
+def dienst(
+    rollen: Annotated[
+        str | None, typer.Option(help="ontvangen,bezorgen,klok,houder (standaard alle)")
+    ] = None,
+) -> None:
+    """Start de gateway en houd haar draaiend."""
+    environment = dict(os.environ)
+    if rollen is not None:
+        environment["GATEWAY_ROLES"] = rollen
+    asyncio.run(serve(load(environment)))

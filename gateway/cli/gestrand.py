@@ -1,0 +1,240 @@
+"""``gateway gestrand``: look at dead letters and repair them. Nothing moves without a reason."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from gateway.adapters.ledger.ledger import open_ledger
+from gateway.cli.screen import AsJson, as_json, screen, table
+from gateway.delivery import Reason
+from gateway.message import Oin
+from gateway.record import DeadLetter, DeadLetterFilter
+from gateway.settings import load
+
+app = typer.Typer(help="Gestrande berichten bekijken en herstellen.", no_args_is_help=True)
+
+Ids = Annotated[list[int] | None, typer.Argument(help="Nummers uit de lijst.")]
+Ontvanger = Annotated[str | None, typer.Option(help="OIN van de ontvanger.")]
+Afzender = Annotated[str | None, typer.Option(help="OIN van de afzender.")]
+Soort = Annotated[str | None, typer.Option(help="Berichtsoort.")]
+Reden = Annotated[Reason | None, typer.Option(help="Waarom het strandde.")]
+Sinds = Annotated[datetime | None, typer.Option(help="Gestrand vanaf (UTC).")]
+Tot = Annotated[datetime | None, typer.Option(help="Gestrand tot (UTC).")]
+Alles = Annotated[bool, typer.Option("--alles", help="Alles wat aan het filter voldoet.")]
+Proef = Annotated[bool, typer.Option("--proef", help="Toon wat het zou doen; doe niets.")]
+Waarom = Annotated[str, typer.Option(help="Waarom; wordt vastgelegd. Geen persoonsgegevens.")]
+Door = Annotated[str | None, typer.Option(help="Wie dit doet.")]
+
+COLUMNS = ["nr", "gestrand op", "ontvanger", "soort", "reden", "code", "pogingen", "herstel"]
+
+
+def _filter(
+    ids: list[int] | None,
+    ontvanger: str | None,
+    afzender: str | None,
+    soort: str | None,
+    reden: Reason | None,
+    sinds: datetime | None,
+    tot: datetime | None,
+    *,
+    resolved: bool = False,
+) -> DeadLetterFilter:
+    return DeadLetterFilter(
+        ids=tuple(ids or ()),
+        ontvanger=None if ontvanger is None else Oin(ontvanger),
+        afzender=None if afzender is None else Oin(afzender),
+        soort=soort,
+        reason=reden,
+        since=None if sinds is None else sinds.replace(tzinfo=UTC),
+        until=None if tot is None else tot.replace(tzinfo=UTC),
+        resolved=resolved,
+    )
+
+
+@app.command()
+def lijst(
+    *,
+    ontvanger: Ontvanger = None,
+    afzender: Afzender = None,
+    soort: Soort = None,
+    reden: Reden = None,
+    sinds: Sinds = None,
+    tot: Tot = None,
+    hersteld: Annotated[bool, typer.Option("--hersteld", help="Ook wat al is hersteld.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Welke berichten zijn gestrand, en hoeveel per ontvanger, soort en reden?"""
+    ledger = open_ledger(load(os.environ).ledger)
+    which = _filter(None, ontvanger, afzender, soort, reden, sinds, tot, resolved=hersteld)
+    found = ledger.dead_letters(which)
+    if json:
+        as_json([_plain(one) for one in found])
+        return
+    table("Gestrand", COLUMNS, (_row(one) for one in found))
+    counts = ledger.count_dead_letters(which)
+    if counts:
+        table(
+            "Aantallen",
+            ["ontvanger", "soort", "reden", "aantal"],
+            ((*key, count) for key, count in sorted(counts.items())),
+        )
+        screen.print("Opnieuw aanbieden: gateway gestrand herhaal NR --waarom '…' [--proef]")
+
+
+@app.command()
+def toon(nummer: int, *, json: AsJson = False) -> None:
+    """Alles over één gestrand bericht, zonder inhoud."""
+    ledger = open_ledger(load(os.environ).ledger)
+    found = ledger.dead_letters(DeadLetterFilter(ids=(nummer,), resolved=True))
+    if not found:
+        screen.print(f"Nummer {nummer} bestaat niet. Zie: gateway gestrand lijst --hersteld")
+        raise typer.Exit(1)
+    one = found[0]
+    way = []
+    if one.referentienummer is not None:
+        way = list(ledger.way(one.afzender, one.referentienummer))
+    if json:
+        as_json({**_plain(one), "weg": way})
+        return
+    table(f"Gestrand {nummer}", ["veld", "waarde"], _plain(one).items())
+    table(
+        "Weg",
+        ["wanneer", "wat", "bijzonderheden"],
+        ((step.get("op"), step.get("stap"), step.get("detail")) for step in way),
+    )
+
+
+@app.command()
+def herhaal(
+    nummers: Ids = None,
+    *,
+    waarom: Waarom,
+    ontvanger: Ontvanger = None,
+    afzender: Afzender = None,
+    soort: Soort = None,
+    reden: Reden = None,
+    sinds: Sinds = None,
+    tot: Tot = None,
+    alles: Alles = False,
+    proef: Proef = False,
+    door: Door = None,
+) -> None:
+    """Bied opnieuw aan, onder dezelfde aflever-id."""
+    which = _filter(nummers, ontvanger, afzender, soort, reden, sinds, tot)
+    _resolve("herhaald", "replay", which, waarom, door, alles=alles, proef=proef)
+
+
+@app.command()
+def verwerp(
+    nummers: Ids = None,
+    *,
+    waarom: Waarom,
+    ontvanger: Ontvanger = None,
+    afzender: Afzender = None,
+    soort: Soort = None,
+    reden: Reden = None,
+    sinds: Sinds = None,
+    tot: Tot = None,
+    alles: Alles = False,
+    proef: Proef = False,
+    door: Door = None,
+) -> None:
+    """Geef voorgoed op; wat erachter wacht, gaat door."""
+    which = _filter(nummers, ontvanger, afzender, soort, reden, sinds, tot)
+    _resolve("verworpen", "discard", which, waarom, door, alles=alles, proef=proef)
+
+
+@app.command()
+def vrijgeven(
+    nummers: Ids = None,
+    *,
+    waarom: Waarom,
+    ontvanger: Ontvanger = None,
+    afzender: Afzender = None,
+    soort: Soort = None,
+    reden: Reden = None,
+    sinds: Sinds = None,
+    tot: Tot = None,
+    alles: Alles = False,
+    proef: Proef = False,
+    door: Door = None,
+) -> None:
+    """Laat liggen, maar laat door wat erachter wacht."""
+    which = _filter(nummers, ontvanger, afzender, soort, reden, sinds, tot)
+    _resolve("vrijgegeven", "release", which, waarom, door, alles=alles, proef=proef)
+
+
+def _resolve(
+    done: str,
+    method: str,
+    which: DeadLetterFilter,
+    why: str,
+    by: str | None,
+    *,
+    alles: bool,
+    proef: bool,
+) -> None:
+    """Show exactly what the filter covers, then act on exactly that."""
+    if not which.ids and not alles:
+        screen.print("Noem nummers, of geef --alles met een filter.")
+        raise typer.Exit(2)
+    ledger = open_ledger(load(os.environ).ledger)
+    found = [one for one in ledger.dead_letters(which) if one.resolved is None]
+    absent = set(which.ids) - {one.id for one in found}
+    if absent:
+        listed = ", ".join(str(one) for one in sorted(absent))
+        screen.print(f"Niet (meer) open: {listed}. Zie: gateway gestrand lijst --hersteld")
+    if proef or not found:
+        table("Zou worden " + done, COLUMNS, (_row(one) for one in found))
+        raise typer.Exit(0 if found else 1)
+    act: Callable[..., list[int]] = getattr(ledger, method)
+    changed = act(
+        [one.id for one in found],
+        by=by or getpass.getuser(),
+        why=why,
+        at=datetime.now(UTC),
+    )
+    screen.print(f"{len(changed)} {done}.")
+    missed = len(found) - len(changed)
+    if missed:
+        screen.print(f"{missed} intussen al door een ander hersteld.")
+
+
+def _row(one: DeadLetter) -> tuple[Any, ...]:
+    return (
+        one.id,
+        f"{one.stranded_at:%Y-%m-%d %H:%M:%S}",
+        one.ontvanger,
+        one.kind.name if one.kind else "onbekend",
+        one.reason,
+        one.note,
+        one.attempts,
+        one.resolved,
+    )
+
+
+def _plain(one: DeadLetter) -> dict[str, Any]:
+    return {
+        "nummer": one.id,
+        "afleverId": one.delivery_id,
+        "reden": one.reason,
+        "code": one.note,
+        "gestrandOp": one.stranded_at,
+        "afzender": one.afzender,
+        "ontvanger": one.ontvanger,
+        "module": one.kind.module if one.kind else None,
+        "soort": one.kind.name if one.kind else None,
+        "referentienummer": one.referentienummer,
+        "conversatieReferentienummer": one.conversatie,
+        "kanaal": one.channel,
+        "pogingen": one.attempts,
+        "herstel": one.resolved,
+        "hersteldDoor": one.resolved_by,
+        "hersteldOp": one.resolved_at,
+    }

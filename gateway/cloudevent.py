@@ -1,0 +1,44 @@
+"""The envelope of the channel *queue*: a CloudEvent in structured JSON.
+
+NL GOV profile for CloudEvents 1.1. Its attributes are read by brokers and logs, so they
+hold identifiers only; who it is about stands in ``data``.
+"""
+
+from __future__ import annotations
+
+from gateway.message import Delivery, Json, Kind, Oin, as_bytes
+from gateway.replies import instant
+
+SPECVERSION = "1.0"
+
+
+def event_type(kind: Kind) -> str:
+    """``type`` of a delivery: reverse domain, no organisation, one version."""
+    return f"nl.schuldhulpverlening.{kind.module}.{kind.name.lower()}.v{kind.major}"
+
+
+def event_source(gateway: Oin) -> str:
+    """``source``: the URN of the gateway as a system of its organisation."""
+    return f"urn:nld:oin:{gateway}:systeem:gateway"
+
+
+def cloudevent(delivery: Delivery, data: Json, gateway: Oin) -> bytes:
+    """One delivery as the bytes that are signed and published.
+
+    ``id`` is the delivery id, the same at every retry: consumers may take an equal
+    source and id for a repeat. ``time`` is when the message was recorded.
+
+    ``data`` is the delivery as canonical JSON, ``{"aflevering": {…}}``.
+    """
+    return as_bytes(
+        {
+            "specversion": SPECVERSION,
+            "id": delivery.id,
+            "source": event_source(gateway),
+            "type": event_type(delivery.kind),
+            "subject": delivery.referentienummer,
+            "time": instant(delivery.received_at),
+            "datacontenttype": "application/json",
+            "data": data,
+        }
+    )

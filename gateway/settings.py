@@ -1,0 +1,151 @@
+"""Configuration: read once at start from ``GATEWAY_*`` into one frozen object.
+
+All problems are reported together. Secrets are paths to files, never values.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from pathlib import Path
+
+from gateway.errors import Fault
+from gateway.message import Oin
+
+HARD_LIMIT_BYTES = 20 * 1024 * 1024
+"""No setting raises the largest body above this (Grote Berichten starts here)."""
+
+TEST_GATEWAY = Oin("00000099000000009000")
+"""The gateway of a trial; production must name its own."""
+
+ROLES = frozenset({"ontvangen", "bezorgen", "klok", "houder"})
+
+
+class SettingsInvalid(Fault):
+    """The environment does not describe a gateway that may start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator can choose. Field ``x`` is read from ``GATEWAY_X``.
+
+    Attributes:
+        oin: The gateway is a party too; its own OIN.
+        environment: ``test`` or ``productie``; the latter refuses test OINs.
+        ledger: ``sqlite:///path`` or ``postgresql://user@host/database``.
+        broker: ``amqp://…``; empty for a gateway without queues.
+        keys: Folder with the gateway's signing keys (0600).
+        url: Where parties reach the gateway; the audience of token requests.
+        host: Address to listen on.
+        port: Port for parties.
+        admin_port: Port for console, metrics and admin; equal to ``port`` only on
+            loopback.
+        largest_body: Bytes that a body may have; at most 20 MiB.
+        body_timeout: Time in which a whole body must arrive.
+        waiting: Submissions that may wait for the ledger before 503.
+        skew: How far ahead a sender's clock may be.
+        proxies: Addresses whose ``Client-Cert`` header is believed.
+        roles: Which of ontvangen, bezorgen, klok, houder this process plays.
+        ca_bundle: Trusted roots for push; empty for the system's.
+        inline_limit: Bodies up to so many bytes are checked in the event loop.
+    """
+
+    oin: Oin = TEST_GATEWAY
+    environment: str = "test"
+    ledger: str = "sqlite:///var/gateway.db"
+    broker: str = ""
+    keys: Path = Path("var/sleutels")
+    url: str = "http://127.0.0.1:8080"
+    host: str = "127.0.0.1"
+    port: int = 8080
+    admin_port: int = 8080
+    largest_body: int = 10 * 1024 * 1024
+    body_timeout: timedelta = timedelta(seconds=30)
+    waiting: int = 2_000
+    skew: timedelta = timedelta(seconds=60)
+    proxies: tuple[str, ...] = ()
+    roles: frozenset[str] = ROLES
+    ca_bundle: str = ""
+    inline_limit: int = 256 * 1024
+
+
+def load(environment: Mapping[str, str]) -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsInvalid: with every problem, one a line, naming the variables.
+    """
+    known = {f"GATEWAY_{field.name.upper()}": field.name for field in fields(Settings)}
+    problems: list[str] = []
+    values: dict[str, object] = {}
+    for variable, text in sorted(environment.items()):
+        if not variable.startswith("GATEWAY_"):
+            continue
+        name = known.get(variable)
+        if name is None:
+            if not variable.startswith("GATEWAY_TESTS_"):
+                problems.append(f"{variable}: unknown; known are {', '.join(sorted(known))}")
+            continue
+        try:
+            values[name] = _read(name, text)
+        except ValueError as error:
+            problems.append(f"{variable}: {error}")
+    settings = Settings(**values)  # type: ignore[arg-type]
+    problems += _contradictions(settings)
+    if problems:
+        raise SettingsInvalid("\n".join(problems))
+    return settings
+
+
+def _read(name: str, text: str) -> object:
+    match name:
+        case "port" | "admin_port" | "largest_body" | "waiting" | "inline_limit":
+            if not re.fullmatch(r"[0-9]{1,9}", text):
+                raise ValueError("must be a whole number")
+            return int(text)
+        case "body_timeout" | "skew":
+            if not re.fullmatch(r"[0-9]{1,6}", text):
+                raise ValueError("must be a whole number of seconds")
+            return timedelta(seconds=int(text))
+        case "proxies":
+            addresses = tuple(part.strip() for part in text.split(",") if part.strip())
+            for address in addresses:
+                ipaddress.ip_address(address)
+            return addresses
+        case "roles":
+            return frozenset(part.strip() for part in text.split(",") if part.strip())
+        case "keys":
+            return Path(text)
+        case _:
+            return text
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    problems = []
+    if not re.fullmatch(r"[0-9]{20}", settings.oin):
+        problems.append("GATEWAY_OIN: must be 20 digits")
+    if settings.environment not in {"test", "productie"}:
+        problems.append("GATEWAY_ENVIRONMENT: must be test or productie")
+    if settings.environment == "productie" and settings.oin.startswith("00000099"):
+        problems.append("GATEWAY_OIN: production refuses a test OIN (00000099…)")
+    if settings.largest_body > HARD_LIMIT_BYTES:
+        problems.append(f"GATEWAY_LARGEST_BODY: at most {HARD_LIMIT_BYTES}")
+    if not settings.roles or settings.roles - ROLES:
+        problems.append(f"GATEWAY_ROLES: choose from {', '.join(sorted(ROLES))}")
+    if settings.port == settings.admin_port and not _loopback(settings.host):
+        problems.append(
+            "GATEWAY_ADMIN_PORT: must differ from GATEWAY_PORT unless the host is loopback"
+        )
+    if not settings.ledger.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
+        problems.append("GATEWAY_LEDGER: must be sqlite:///… or postgresql://…")
+    return problems
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

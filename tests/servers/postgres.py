@@ -1,0 +1,222 @@
+"""A private PostgreSQL for the tests: own folder, own port, own user.
+
+Nothing of the machine's own PostgreSQL is read, started or stopped. What is started here is
+ended by its process id, also when the test run itself is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from gateway.adapters.ledger.migrate import migrate
+
+BINARIES = Path("/usr/lib/postgresql")
+USER = "gateway"
+TEMPLATE = "gateway_template"
+STARTS_WITHIN = 60.0
+"""Seconds that the server may take to answer; a quiet machine needs less than one."""
+
+
+class Postgres:
+    """One server in a folder of its own; ``stop``, ``crash`` and ``start`` keep its data.
+
+    Args:
+        binaries: Folder with ``initdb`` and ``postgres``.
+        folder: An empty folder, for the data, the socket and the log.
+        durable: False turns fsync off: faster, but a crash of the machine loses data.
+    """
+
+    def __init__(self, binaries: Path, folder: Path, *, durable: bool = True) -> None:
+        self._binaries = binaries
+        self._folder = folder
+        self._durable = durable
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    def initialise(self) -> None:
+        """Make the data folder, owned by somebody who is not root."""
+        owner = _unprivileged()
+        if owner is not None:
+            os.chown(self._folder, owner.pw_uid, owner.pw_gid)
+        subprocess.run(
+            [
+                *_as(owner),
+                str(self._binaries / "initdb"),
+                f"--pgdata={self._folder / 'data'}",
+                f"--username={USER}",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+            ],
+            check=True,
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def start(self) -> None:
+        """Start on a port that the system gives; returns when it answers."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        settings = {
+            "port": str(self.port),
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": str(self._folder),
+            "fsync": "on" if self._durable else "off",
+            "max_connections": "100",
+            "shared_buffers": "64MB",
+            "log_min_messages": "warning",
+        }
+        with (self._folder / "output.txt").open("ab") as output:
+            self._process = subprocess.Popen(
+                [
+                    *_as(_unprivileged()),
+                    str(self._binaries / "postgres"),
+                    f"-D{self._folder / 'data'}",
+                    *(f"-c{name}={value}" for name, value in settings.items()),
+                ],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._await()
+
+    def _await(self) -> None:
+        deadline = time.monotonic() + STARTS_WITHIN
+        while not self._answers():
+            assert self._process is not None
+            late = time.monotonic() > deadline
+            if late or self._process.poll() is not None:
+                said = (self._folder / "output.txt").read_text(errors="replace")
+                raise AssertionError(f"PostgreSQL does not start:\n{said[-3000:]}")
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(psycopg.OperationalError):
+            self._administrate("SELECT 1")
+            return True
+        return False
+
+    def stop(self) -> None:
+        """Orderly, without waiting for clients to leave."""
+        self._end(signal.SIGINT)
+
+    def crash(self) -> None:
+        """As a power cut: nothing is written any more; the next start recovers."""
+        self._end(signal.SIGQUIT)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        process.send_signal(how)
+        try:
+            process.wait(timeout=30)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def create(self, *, template: str = "template1", name: str | None = None) -> str:
+        """Make a database as a copy of ``template``; returns its name."""
+        name = name or f"test_{uuid.uuid4().hex[:12]}"
+        self._administrate("CREATE DATABASE {} TEMPLATE {}", name, template)
+        return name
+
+    def drop(self, name: str) -> None:
+        """Delete a database, also when somebody is still connected."""
+        self._administrate("DROP DATABASE {} WITH (FORCE)", name)
+
+    def url(self, name: str) -> str:
+        """Address of a database."""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{name}"
+
+    def _administrate(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*(sql.Identifier(each) for each in names)))
+
+
+def _unprivileged() -> pwd.struct_passwd | None:
+    """Whom to become: the server refuses to run as root. None when we are not root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise AssertionError("there is no user to run PostgreSQL as")
+
+
+def _as(owner: pwd.struct_passwd | None) -> list[str]:
+    """Prefix that has the kernel end the server when the test run is gone."""
+    setpriv = shutil.which("setpriv")
+    if owner is None:
+        return [setpriv, "--pdeathsig", "INT"] if setpriv else []
+    if setpriv is None:
+        return ["su", "--shell", "/bin/sh", owner.pw_name, "--command", 'exec "$0" "$@"', "--"]
+    return [
+        setpriv,
+        "--pdeathsig=INT",
+        f"--reuid={owner.pw_uid}",
+        f"--regid={owner.pw_gid}",
+        "--clear-groups",
+    ]
+
+
+def _binaries() -> Path:
+    """The newest installed server; ends the test when there is none."""
+    found = [each.parent for each in BINARIES.glob("*/bin/initdb")]
+    if found:
+        return max(found, key=lambda each: int(each.parent.name))
+    sentence = "PostgreSQL is not installed here: run 'make servers'."
+    if os.environ.get("CI") or os.environ.get("GATEWAY_TESTS_ALL") == "1":
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """The private server, started once for the whole run, with the tables in a template."""
+    binaries = _binaries()
+    folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
+    server = Postgres(binaries, folder)
+    try:
+        server.initialise()
+        server.start()
+        migrate(server.url(server.create(name=TEMPLATE)))
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """A database of its own for one test, with the tables of this gateway."""
+    name = postgres_server.create(template=TEMPLATE)
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """A database of its own for one test, without tables."""
+    name = postgres_server.create()
+    yield postgres_server.url(name)
+    postgres_server.drop(name)

@@ -1,0 +1,310 @@
+"""A private RabbitMQ node for the tests: own name, folder, ports, epmd and cookie.
+
+Nothing of the machine's own RabbitMQ is read, started or stopped. Everything that is
+started here is ended by its process id, also when the test run itself is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+ADMIN = "beheer"
+STARTS_WITHIN = 60.0
+"""Seconds that a node may take to answer; a quiet machine needs about two."""
+
+
+class Permissions(NamedTuple):
+    """Regular expressions for what a user may configure, write and read."""
+
+    configure: str
+    write: str
+    read: str
+
+
+EVERYTHING = Permissions(".*", ".*", ".*")
+
+
+class QueueView(NamedTuple):
+    """One queue as the management API tells it."""
+
+    name: str
+    kind: str
+    arguments: dict[str, object]
+
+
+def wait_until(condition: Callable[[], bool], *, within: float, what: str) -> None:
+    """Poll every 20 ms until ``condition`` holds; AssertionError after ``within`` s."""
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within} s: {what}")
+        time.sleep(0.02)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+class RabbitMQ:
+    """One node with its epmd; ``stop``, ``kill`` and ``start`` keep its data."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._password = uuid.uuid4().hex
+        self._epmd_port, self._dist_port = _free_port(), _free_port()
+        self._http_port, self.port = _free_port(), _free_port()
+        self._epmd: subprocess.Popen[bytes] | None = None
+        self._node: subprocess.Popen[bytes] | None = None
+        self._api = httpx.Client(
+            base_url=f"http://127.0.0.1:{self._http_port}/api",
+            auth=(ADMIN, self._password),
+            timeout=30,
+            trust_env=False,
+        )
+        self._write_settings()
+
+    def _write_settings(self) -> None:
+        settings = {
+            "listeners.tcp.1": f"127.0.0.1:{self.port}",
+            "management.tcp.ip": "127.0.0.1",
+            "management.tcp.port": self._http_port,
+            "default_user": ADMIN,
+            "default_pass": self._password,
+            # a restart must not wait for its turn, nor a test run fill a small disk
+            "disk_free_limit.absolute": "50MB",
+            "raft.wal_max_size_bytes": 32 * 1024 * 1024,
+            "log.console.level": "warning",
+        }
+        lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
+        (self._folder / "rabbitmq.conf").write_text(lines)
+        (self._folder / "plugins").write_text("[rabbitmq_management].\n")
+        (self._folder / "rabbitmq-env.conf").write_text("")
+        (self._folder / "advanced.config").write_text("[].\n")
+
+    def _environment(self) -> dict[str, str]:
+        folder = str(self._folder)
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": folder,  # the cookie is made here
+            "LANG": "C.UTF-8",
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": "gateway-tests@localhost",
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_CONF_ENV_FILE": f"{folder}/rabbitmq-env.conf",
+            "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq.conf",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": f"{folder}/advanced.config",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
+            "RABBITMQ_MNESIA_BASE": f"{folder}/data",
+            "RABBITMQ_LOG_BASE": f"{folder}/log",
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "+S 2:2 -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
+            ),
+            # the start script becomes the node itself, so its pid is the node's
+            "detached": "1",
+        }
+
+    def start(self) -> None:
+        """Start what does not run; returns when AMQP and the management API answer."""
+        if self._epmd is None:
+            command = ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"]
+            self._epmd = self._spawn(command)
+            self._wait(lambda: _listens(self._epmd_port), "epmd listens")
+        self._node = self._spawn([str(SERVER)])
+        self._wait(self._answers, "RabbitMQ answers")
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with (self._folder / "output.txt").open("ab") as output:
+            return subprocess.Popen(
+                [*_dies_with_us(), *command],
+                env=self._environment(),
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        def ready() -> bool:
+            if self._node is not None and self._node.poll() is not None:
+                raise AssertionError(f"RabbitMQ ended at its start:\n{self.output()}")
+            return condition()
+
+        wait_until(ready, within=STARTS_WITHIN, what=f"{what}\n{self.output()}")
+
+    def _answers(self) -> bool:
+        if not _listens(self.port):
+            return False
+        with contextlib.suppress(httpx.HTTPError):
+            return self._api.get("/overview").status_code == httpx.codes.OK
+        return False
+
+    def output(self) -> str:
+        """The last lines that the node and epmd printed."""
+        file = self._folder / "output.txt"
+        return file.read_text(errors="replace")[-3000:] if file.exists() else ""
+
+    def stop(self) -> None:
+        """Orderly, as an operator would; takes some seconds."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """As a power cut: SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop orderly and start again."""
+        self.stop()
+        self.start()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The node keeps its sockets but answers nobody, as behind a cut cable."""
+        assert self._node is not None
+        os.kill(self._node.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._node.pid, signal.SIGCONT)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._node is not None:
+            _end(self._node, how)
+            self._node = None
+
+    def close(self) -> None:
+        """End the node and its epmd, whatever state they are in."""
+        self.kill()
+        if self._epmd is not None:
+            _end(self._epmd, signal.SIGTERM)
+            self._epmd = None
+        self._api.close()
+
+    def url(self, vhost: str, user: str = ADMIN, password: str | None = None) -> str:
+        """AMQP address, by default of the administrator."""
+        secret = self._password if password is None else password
+        return f"amqp://{quote(user)}:{secret}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
+
+    def add_vhost(self, name: str) -> None:
+        self._do("PUT", f"/vhosts/{quote(name, safe='')}", {})
+        self.permit(ADMIN, name, EVERYTHING)
+
+    def delete_vhost(self, name: str) -> None:
+        self._do("DELETE", f"/vhosts/{quote(name, safe='')}", None)
+
+    def add_user(self, name: str, password: str) -> None:
+        self._do("PUT", f"/users/{quote(name, safe='')}", {"password": password, "tags": ""})
+
+    def permit(self, user: str, vhost: str, may: Permissions) -> None:
+        place = f"/permissions/{quote(vhost, safe='')}/{quote(user, safe='')}"
+        self._do("PUT", place, may._asdict())
+
+    def queues(self, vhost: str) -> list[QueueView]:
+        answer = self._api.get(
+            f"/queues/{quote(vhost, safe='')}?disable_stats=true&enable_queue_totals=true"
+        )
+        answer.raise_for_status()
+        return [QueueView(item["name"], item["type"], item["arguments"]) for item in answer.json()]
+
+    def _do(self, method: str, place: str, body: dict[str, str] | None) -> None:
+        self._api.request(method, place, json=body).raise_for_status()
+
+
+def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    """End a process and its own session (its port programs), by process id."""
+    process.send_signal(how)
+    try:
+        process.wait(timeout=30)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=30)
+
+
+def _dies_with_us() -> list[str]:
+    """Prefix that has the kernel end the process when the test run is gone."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A clean virtual host on the private node."""
+
+    server: RabbitMQ
+    vhost: str
+
+    @property
+    def url(self) -> str:
+        """AMQP address of the administrator in this virtual host."""
+        return self.server.url(self.vhost)
+
+    def user(self, name: str, may: Permissions) -> str:
+        """Make a user (again) with these rights here; returns its AMQP address."""
+        password = uuid.uuid4().hex
+        self.server.add_user(name, password)
+        self.server.permit(name, self.vhost, may)
+        return self.server.url(self.vhost, name, password)
+
+    def queues(self) -> list[QueueView]:
+        return self.server.queues(self.vhost)
+
+
+def _require() -> None:
+    if SERVER.exists() and shutil.which("epmd"):
+        return
+    sentence = "RabbitMQ is not installed here: run 'make servers'."
+    if os.environ.get("CI") or os.environ.get("GATEWAY_TESTS_ALL") == "1":
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[RabbitMQ]:
+    """The private node, started once for the whole run."""
+    _require()
+    folder = Path(tempfile.mkdtemp(prefix="gateway-rabbitmq-"))
+    server = RabbitMQ(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+        shutil.copy(folder / "output.txt", "/tmp/rq/out.txt"); shutil.copytree(folder/"log", "/tmp/rq/log", dirs_exist_ok=True); shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def broker(rabbitmq_server: RabbitMQ) -> Iterator[Broker]:
+    """A clean virtual host for one test."""
+    vhost = f"test-{uuid.uuid4().hex[:12]}"
+    rabbitmq_server.add_vhost(vhost)
+    yield Broker(rabbitmq_server, vhost)
+    rabbitmq_server.delete_vhost(vhost)

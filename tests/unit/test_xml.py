@@ -1,0 +1,326 @@
+"""The hardened parser: what it lets through, and that each bad input is refused cheaply."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from gateway import xml
+from gateway.errors import Code, Refusal
+
+NAMESPACE = "urn:nld:schuldhulp-gateway:schuldregeling:v2"
+XSI = "http://www.w3.org/2001/XMLSchema-instance"
+DS = "http://www.w3.org/2000/09/xmldsig#"
+
+
+def a_document(inside: str = "<A>tekst</A>", *, before: str = "", after: str = "") -> bytes:
+    return f'{before}<Kennisgeving xmlns="{NAMESPACE}">{inside}</Kennisgeving>{after}'.encode()
+
+
+def refused(body: bytes) -> tuple[Code, str]:
+    with pytest.raises(Refusal) as caught:
+        xml.parse(body)
+    (finding,) = caught.value.findings
+    assert finding.path == ""
+    return caught.value.code, finding.rule
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "\n",
+        "\ufeff",
+        '<?xml version="1.0"?>',
+        "<?xml version='1.0' encoding='UTF-8'?>\n",
+        '\ufeff<?xml version="1.0" encoding="utf-8" standalone="no" ?>',
+    ],
+)
+def test_utf8_with_or_without_declaration_or_byte_order_mark_is_read(before: str) -> None:
+    root = xml.parse(a_document("<A>é €</A>", before=before))
+
+    assert root.tag == f"{{{NAMESPACE}}}Kennisgeving"
+    assert root[0].text == "é €"
+
+
+def test_a_character_data_section_is_read_as_text() -> None:
+    root = xml.parse(a_document("<A><![CDATA[5 < 6 & 7]]></A>"))
+
+    assert root[0].text == "5 < 6 & 7"
+
+
+def test_a_prefix_is_as_good_as_a_default_namespace() -> None:
+    root = xml.parse(f'<p:K xmlns:p = "{NAMESPACE}"><p:A/></p:K>'.encode())
+
+    assert root[0].tag == f"{{{NAMESPACE}}}A"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b" ", b"geen xml", b"<a>", b"<a></b>", b"<a/><b/>", b"<a b=c/>", b"<a>&nbsp;</a>"],
+)
+def test_malformed_xml_is_refused(body: bytes) -> None:
+    assert refused(body) == (Code.XML_ONGELDIG, "welgevormd")
+
+
+def test_the_line_of_a_mistake_is_told_and_nothing_of_the_text() -> None:
+    with pytest.raises(Refusal) as caught:
+        xml.parse(a_document("<A>123456782</A>\n<Geheim></Anders>"))
+
+    assert caught.value.findings[0].line == 2
+    assert "Geheim" not in repr(caught.value.findings)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "<!DOCTYPE Kennisgeving>",
+        '<!DOCTYPE Kennisgeving SYSTEM "file:///etc/passwd">',
+        '<!DOCTYPE k [<!ENTITY a "b">]>',
+        '<!DOCTYPE k [<!ENTITY % a SYSTEM "http://localhost/x">%a;]>',
+        '<?xml version="1.0"?>\n<!DOCTYPE k []>',
+    ],
+)
+def test_any_doctype_or_entity_is_refused(before: str) -> None:
+    assert refused(a_document(before=before)) == (Code.DOCTYPE_VERBODEN, "doctype")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_utf16_and_utf32_are_refused(encoding: str) -> None:
+    assert refused(a_document().decode().encode(encoding)) == (Code.XML_ONGELDIG, "codering")
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        '<?xml version="1.0" encoding="UTF-16"?>',
+        '<?xml version="1.0" encoding="ISO-8859-1"?>',
+        '<?xml version="1.0" encoding="UTF-7"?>',
+        '<?xml version="1.0" encoding="IBM037"?>',
+        '<?xml version="1.1"?>',
+        '<?xml encoding="UTF-8"?>',
+    ],
+)
+def test_a_declaration_that_does_not_say_xml_in_utf8_is_refused(declaration: str) -> None:
+    assert refused(a_document(before=declaration)) == (Code.XML_ONGELDIG, "xml-declaratie")
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\x00", b"\xe9t\xe9"])
+def test_bytes_that_are_not_utf8_are_refused(bad: bytes) -> None:
+    body = a_document("<A>@</A>").replace(b"@", bad)
+
+    assert refused(body) == (Code.XML_ONGELDIG, "codering")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        a_document(before="<!-- x -->"),
+        a_document("<A>100<!-- -->.00</A>"),
+        a_document(after="<!-- x -->"),
+    ],
+)
+def test_a_comment_anywhere_is_refused(body: bytes) -> None:
+    assert refused(body) == (Code.XML_ONGELDIG, "commentaar")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        a_document(before='<?xml version="1.0"?><?xml-stylesheet href="x"?>'),
+        a_document("<?php x ?>", before='<?xml version="1.0"?>'),
+        a_document(after="<?x?>", before='<?xml version="1.0"?>'),
+    ],
+)
+def test_a_processing_instruction_anywhere_is_refused(body: bytes) -> None:
+    assert refused(body) == (Code.XML_ONGELDIG, "verwerkingsinstructie")
+
+
+def test_a_processing_instruction_without_a_declaration_is_refused() -> None:
+    assert refused(a_document("<?php x ?>"))[0] is Code.XML_ONGELDIG
+
+
+@pytest.mark.parametrize(
+    "namespace",
+    [
+        "",
+        "urn:x",
+        "relatief",
+        "http://www.w3.org/2001/XMLSchema",
+        "urn:nld:schuldhulp-gateway:schuldregeling:v0",
+        "urn:nld:schuldhulp-gateway:schuldregeling:v2x",
+        "urn:nld:schuldhulp-gateway:../x:v2",
+        "&#117;rn:x",
+        " " + NAMESPACE,
+        NAMESPACE + "x" * 200,
+    ],
+)
+@pytest.mark.parametrize("used", [True, False])
+def test_a_namespace_outside_the_closed_list_is_refused(namespace: str, *, used: bool) -> None:
+    declared = f'xmlns="{namespace}"' if used else f"xmlns:q='{namespace}'"
+
+    assert refused(a_document(f"<A {declared}/>")) == (Code.XML_ONGELDIG, "naamruimte")
+
+
+def test_the_word_xmlns_in_text_is_only_text() -> None:
+    assert xml.parse(a_document("<A>over xmlns gesproken</A>"))[0].text == "over xmlns gesproken"
+
+
+def test_sixteen_declarations_are_read_and_seventeen_refused() -> None:
+    def declared(count: int) -> str:
+        return "".join(f'<A xmlns:p{n}="{NAMESPACE}"/>' for n in range(count))
+
+    assert len(xml.parse(a_document(declared(15)))) == 15
+    assert refused(a_document(declared(16))) == (Code.XML_ONGELDIG, "aantal-naamruimten")
+
+
+def test_thirty_two_levels_are_read_and_thirty_three_refused() -> None:
+    def nested(levels: int) -> str:
+        return "<A>" * levels + "</A>" * levels
+
+    xml.parse(a_document(nested(31)))
+    assert refused(a_document(nested(32))) == (Code.XML_ONGELDIG, "diepte")
+
+
+def test_more_than_fifty_thousand_elements_are_refused() -> None:
+    xml.parse(a_document("<A/>" * 49_000))
+    assert refused(a_document("<A></A>" * 50_000)) == (Code.XML_ONGELDIG, "aantal-elementen")
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        '<A b="c"/>',
+        '<A xml:lang="nl"/>',
+        '<A xml:id="x"/>',
+        '<A Id="x"/>',
+        f'<A xmlns:xsi="{XSI}" xsi:nil="true"/>',
+        f'<A xmlns:xsi="{XSI}" xsi:type="B"/>',
+        f'<A xmlns:xsi="{XSI}" xsi:schemaLocation="{NAMESPACE} x.xsd"/>',
+        f'<Signature xmlns="{DS}" Naam="x"/>',
+    ],
+)
+def test_an_attribute_that_nobody_needs_is_refused(inside: str) -> None:
+    assert refused(a_document(inside)) == (Code.XML_ONGELDIG, "attribuut")
+
+
+def test_schema_location_on_the_root_and_the_attributes_of_a_signature_are_read() -> None:
+    body = (
+        f'<K xmlns="{NAMESPACE}" xmlns:xsi="{XSI}" xsi:schemaLocation="{NAMESPACE} k.xsd">'
+        f'<Signature xmlns="{DS}" Id="s"><Reference URI="" Type="x" Id="r"/></Signature></K>'
+    )
+
+    assert len(xml.parse(body.encode())) == 1
+
+
+def test_two_equal_ids_are_refused() -> None:
+    inside = f'<Signature xmlns="{DS}" Id="s"><Object Id="s"/></Signature>'
+
+    assert refused(a_document(inside)) == (Code.XML_ONGELDIG, "id-dubbel")
+
+
+def test_a_long_attribute_and_many_attributes_are_refused() -> None:
+    one = f'<Signature xmlns="{DS}" Id="{"x" * 4097}"/>'
+    many = f'<Signature xmlns="{DS}">' + '<Transform URI=""/>' * 33 + "</Signature>"
+
+    assert refused(a_document(one)) == (Code.XML_ONGELDIG, "attribuut-lengte")
+    assert refused(a_document(many)) == (Code.XML_ONGELDIG, "aantal-attributen")
+
+
+BOMBS = {
+    "namespaces": b"<K %s>%s</K>"
+    % (b" ".join(b'xmlns:p%d="urn:x%d"' % (n, n) for n in range(6_000)), b"<A/>" * 5_000),
+    "one-long-namespace": b'<K xmlns="urn:%s">%s</K>' % (b"x" * 130_000, b"<A/>" * 5_000),
+    "one-long-prefix": b'<K xmlns:%s="%s"/>' % (b"p" * 130_000, NAMESPACE.encode()),
+    "depth": b"<A>" * 100_000 + b"</A>" * 100_000,
+    "depth-unclosed": b"<A>" * 100_000,
+    "attributes": b"<A " + b" ".join(b'a%d=""' % n for n in range(100_000)) + b"/>",
+    "entities": b'<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><a>&b;</a>',
+    "elements": b"<A>" + b"<A/>" * 1_000_000 + b"</A>",
+    "ampersands": b"<A>" + b"&" * 1_000_000 + b"</A>",
+    "angles": b"<" * 1_000_000,
+}
+
+MEASURE = """
+import resource, sys, time
+from gateway import xml
+from gateway.errors import Refusal
+try:
+    xml.parse(b"<a>")
+except Refusal:
+    pass
+body = sys.stdin.buffer.read()
+before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+try:
+    xml.parse(body)
+except Refusal as refusal:
+    took = time.perf_counter() - start
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(refusal.code, took * 1000, grown)
+"""
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_in_milliseconds_with_flat_memory(name: str) -> None:
+    # In a process of its own: the high-water mark of memory never goes down again, and
+    # the parser's own memory is invisible to tracemalloc.
+    measured = subprocess.run(
+        [sys.executable, "-c", MEASURE],
+        input=BOMBS[name],
+        capture_output=True,
+        check=True,
+        timeout=30,
+    )
+
+    code, milliseconds, kilobytes = measured.stdout.decode().split()
+    assert code in {Code.XML_ONGELDIG, Code.DOCTYPE_VERBODEN}
+    assert float(milliseconds) < 250  # of a busy machine; a few on a quiet one
+    assert int(kilobytes) < 40_000
+
+
+def test_an_ordinary_message_is_read_in_well_under_a_millisecond() -> None:
+    body = a_document("<Vordering><Kenmerk>AB-1</Kenmerk><Bedrag>1.00</Bedrag></Vordering>" * 150)
+
+    best = min(_seconds(body) for _ in range(50))
+
+    assert len(body) > 10_000
+    assert best < 0.002
+
+
+def _seconds(body: bytes) -> float:
+    start = time.perf_counter()
+    xml.parse(body)
+    return time.perf_counter() - start
+
+
+@given(st.binary(max_size=300))
+def test_whatever_the_bytes_the_answer_is_a_tree_or_a_refusal(body: bytes) -> None:
+    try:
+        root = xml.parse(body)
+    except Refusal as refusal:
+        assert refusal.code in {Code.XML_ONGELDIG, Code.DOCTYPE_VERBODEN}
+    else:
+        assert isinstance(root.tag, str)
+
+
+@given(st.lists(st.sampled_from([*"<>/?!-[]&;= \n\"'", "A", "xmlns", "<!DOCTYPE", "<!--", "<A>",
+                                 "</A>", "xml", "version", "1.0", "<?", "?>", "<![CDATA[", "]]>",
+                                 NAMESPACE, ":", "Id"]), max_size=40))  # fmt: skip
+def test_whatever_the_markup_no_comment_instruction_or_doctype_gets_through(
+    parts: list[str],
+) -> None:
+    try:
+        root = xml.parse(a_document("".join(parts)))
+    except Refusal:
+        return
+    assert all(isinstance(element.tag, str) for element in root.iter())
+    assert root.getroottree().docinfo.doctype == ""
+    assert etree.tostring(root, method="c14n", exclusive=True)
