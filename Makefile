@@ -29,7 +29,8 @@ demo: setup ## a whole arrangement between two simulated parties, over real HTTP
 	@$(RUN) -m fixtures.demo
 
 run: setup ## keep the gateway running; status at http://127.0.0.1:8080/console
-	@$(RUN) -m gateway start
+	@$(RUN) -m gateway inrichten
+	@$(RUN) -m gateway dienst
 
 servers: ## install RabbitMQ and PostgreSQL for the tests (never started as a service)
 	@bash deploy/servers.sh

@@ -261,7 +261,8 @@ class Courier:
                 await self._write()
             except Fault as fault:
                 log.warning("courier.fault", extra={"error": type(fault).__name__})
-                await self._wait(asyncio.Event(), self._pace.backoff(faults))
             else:
                 return
+            if faults < self._pace.last_tries:
+                await self._wait(asyncio.Event(), self._pace.backoff(faults))
         log.error("courier.unwritten", extra={"count": len(self._known)})

@@ -128,6 +128,7 @@ def permitted(address: Address, allowed: Sequence[Network]) -> bool:
         return False
     if any(target in network for network in allowed):
         return True
+    # both: ours for what Python calls global, Python's for what was assigned since
     return target.is_global and not any(target in network for network in SPECIAL)
 
 

@@ -178,8 +178,6 @@ class PushOut:
         answer = STATUSES.get(status, Answer.UNAVAILABLE)
         if answer is Answer.CONFIRMED:
             return await _read_yes(response)
-        if answer is Answer.REJECTED:
-            return Attempted(answer, status)
         asked = retry_after(response.headers.get("Retry-After"), self._now())
         return Attempted(answer, status, retry_after=asked)
 

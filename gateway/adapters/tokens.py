@@ -10,7 +10,6 @@ profile for OAuth 2.0 1.2.0 (no shared secrets, tokens in headers only).
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -36,6 +35,8 @@ TOKEN_LIFE = timedelta(hours=1)
 MOST_REMEMBERED = 10_000
 LONGEST_TOKEN = 16_384
 LONGEST_JTI = 128
+LAST_INSTANT = 2**40
+"""Seconds; far beyond any date, and small enough to calculate with."""
 
 _ACCESS_TOKEN = "at+jwt"  # noqa: S105 - RFC 9068 §2.1, the type of a token
 # The library would read its own clock; every claim is judged here, by ours.
@@ -281,7 +282,10 @@ def _algorithms(key: certificates.PublicKey) -> list[str]:
 
 
 def _is_instant(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """A NumericDate (RFC 7519 §2) that a float holds; no infinity, nothing absurd."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value < LAST_INSTANT  # also False for NaN
 
 
 def _key(party: Oin, jti: str) -> str:

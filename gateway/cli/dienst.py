@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from gateway.app import prepare, serve
 from gateway.cli.screen import screen
 from gateway.settings import load
 
@@ -21,6 +20,8 @@ def add_to(app: typer.Typer) -> None:
 
 def inrichten() -> None:
     """Maak wat ontbreekt: sleutels, tabellen en wachtrijen. Doet niets tweemaal."""
+    from gateway.app import prepare  # noqa: PLC0415 - other commands need not wait for it
+
     settings = load(os.environ)
     for line in prepare(settings):
         screen.print(f"  {line}")
@@ -32,6 +33,8 @@ def dienst(
     ] = None,
 ) -> None:
     """Start de gateway en houd haar draaiend."""
+    from gateway.app import serve  # noqa: PLC0415 - other commands need not wait for it
+
     environment = dict(os.environ)
     if rollen is not None:
         environment["GATEWAY_ROLES"] = rollen

@@ -29,7 +29,7 @@ KIND = "soort-onbekend"
 ABSENT = "ontbreekt"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ModuleSchema:
     """The compiled XSD of one module.
 
@@ -48,7 +48,7 @@ class ModuleSchema:
     json_names: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Codec:
     """What the line needs for one message kind.
 
@@ -73,7 +73,7 @@ class Codec:
         return self.root.kind
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Catalogue:
     """Every message kind, found by name, by XML root or by JSON root; read once at start.
 

@@ -19,9 +19,12 @@ from gateway.errors import Refusal
 from gateway.message import Dialect, Door, Json, Kind, Oin, Received, Signer, Verified
 from gateway.schemas import validate
 from gateway.schemas.catalogue import Codec
-from gateway.schemas.jsonschema import schema_of
-from tests.property.schema_instances import CATALOGUE, KINDS, documents
-from tests.property.schema_mutations import broken_json, broken_xml
+from gateway.schemas.decode import collapsed
+from gateway.schemas.jsonschema import FORMATS, definition, schema_of
+from gateway.schemas.plan import Form, Simple
+from gateway.schemas.reader import Module
+from tests.property.schema_instances import CATALOGUE, KINDS, documents, of_type
+from tests.property.schema_mutations import TEXTS, broken_json, broken_xml
 
 PER_KIND = settings(
     max_examples=10,
@@ -30,8 +33,15 @@ PER_KIND = settings(
 )
 MUTATED = settings(PER_KIND, max_examples=250)
 
-ENGINE_DIFFERENCES: frozenset[str] = frozenset()
-"""Where xmlschema and libxml2 may differ about a tree: nowhere that we know."""
+
+def has_odd_space_between_elements(tree: etree._Element) -> bool:
+    """No-break space between elements: text to libxml2 (rightly), white space to xmlschema."""
+    between = [text for each in tree.iter() if len(each) for text in (each.text, *(c.tail for c in each))]
+    return any(text and not text.strip() and text.strip(" \t\n\r") for text in between)
+
+
+ENGINE_DIFFERENCES = (has_odd_space_between_elements,)
+"""All trees about which libxml2, which decides, may be stricter than xmlschema."""
 
 JSON_DIFFERENCES = frozenset(
     {
@@ -41,9 +51,12 @@ JSON_DIFFERENCES = frozenset(
 )
 """Rules by which the gateway may refuse what JSON Schema accepts; never the reverse."""
 
+WHOLE_KINDS = [kind for kind in KINDS if CATALOGUE.kinds[kind].headed]
+"""Not Aflevering: what it carries is described by the schema of the carried kind."""
+
 BY_MODULE = {
     schema.module: xmlschema.XMLSchema10(
-        str(schema.module.path), allow="sandbox", defuse="always"
+        str(schema.module.path), allow="local", defuse="always"
     )
     for schema in CATALOGUE.modules.values()
 }
@@ -114,13 +127,15 @@ def test_two_engines_give_one_verdict_on_broken_xml(data: st.DataObject) -> None
 
     tree = broken_xml(data.draw, CATALOGUE.to_xml(codec.kind, document))
 
-    assert libxml2_says(tree, codec) == xmlschema_says(tree, codec)
+    decides, other = libxml2_says(tree, codec), xmlschema_says(tree, codec)
+    known = not decides and any(differs(tree) for differs in ENGINE_DIFFERENCES)
+    assert decides == other or known
 
 
 @MUTATED
 @given(data=st.data())
 def test_json_schema_and_xsd_give_one_verdict_on_broken_json(data: st.DataObject) -> None:
-    codec = CATALOGUE.kinds[data.draw(st.sampled_from(KINDS))]
+    codec = CATALOGUE.kinds[data.draw(st.sampled_from(WHOLE_KINDS))]
     names = sorted(codec.schema.json_names)
 
     document = broken_json(data.draw, data.draw(documents(codec.root)), names)
@@ -129,3 +144,63 @@ def test_json_schema_and_xsd_give_one_verdict_on_broken_json(data: st.DataObject
     satisfied = json_schema(codec.kind).is_valid(document)
     if not (satisfied and rules and rules <= JSON_DIFFERENCES):
         assert satisfied == (not rules), rules
+
+
+SIMPLE_TYPES = {
+    node: schema
+    for schema in CATALOGUE.modules.values()
+    for node in schema.module.types.values()
+    if isinstance(node, Simple)
+}
+"""Each type once, with a module that has it."""
+
+
+def with_an_element_for_each_type(module: Module) -> str:
+    """A schema that includes the module and declares one global element for each type."""
+    elements = "".join(
+        f'<xs:element name="proef.{name}" type="{name}"/>'
+        for name, node in module.types.items()
+        if isinstance(node, Simple)
+    )
+    return (
+        f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns="{module.namespace}"'
+        f' targetNamespace="{module.namespace}"><xs:include schemaLocation="{module.path.name}"/>'
+        f"{elements}</xs:schema>"
+    )
+
+
+@cache
+def probes(module: Module) -> tuple[Any, Any]:
+    text = with_an_element_for_each_type(module)
+    folder = f"{module.path.parent}/"
+    document = etree.fromstring(text, base_url=f"{folder}proef.xsd")
+    return etree.XMLSchema(document), xmlschema.XMLSchema10(text, base_url=folder, allow="local")
+
+
+def near_texts(node: Simple) -> st.SearchStrategy[str]:
+    """Texts that are right, nearly right or wrong for a type."""
+    patterned = [st.from_regex(p, fullmatch=True) for p in node.patterns if p.isascii()]
+    codes = [st.sampled_from([code.value for code in node.codes])] if node.codes else []
+    valid = [of_type(node)] if node.form is Form.TEXT else []
+    return st.one_of(*patterned, *codes, *valid, st.sampled_from(TEXTS), st.text(max_size=8))
+
+
+@pytest.mark.parametrize("node", SIMPLE_TYPES, ids=lambda node: node.name)
+@settings(PER_KIND, max_examples=30)
+@given(data=st.data())
+def test_three_engines_accept_the_same_texts(node: Simple, data: st.DataObject) -> None:
+    module = SIMPLE_TYPES[node].module
+    libxml2, other = probes(module)
+    text = data.draw(near_texts(node))
+    leaf = etree.Element(f"{{{module.namespace}}}proef.{node.name}")
+    try:
+        leaf.text = text
+    except ValueError:  # not a character of XML
+        return
+
+    decides = libxml2.validate(leaf)
+
+    assert decides == other.is_valid(leaf)
+    if node.form is Form.TEXT and node.base not in FORMATS:
+        as_it_stands = not node.collapse or collapsed(text) == text
+        assert (decides and as_it_stands) == Validator(definition(node)).is_valid(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -344,6 +345,7 @@ def test_both_schema_processors_accept_every_module(name: str) -> None:
     assert set(schema.elements) == set(KINDS[name].split())
 
 
+@cache
 def probe(of: str) -> tuple[Any, Any]:
     """Two schemas with one element of the type, to try values on."""
     root = etree.fromstring(etree.tostring(trees["basis"]))

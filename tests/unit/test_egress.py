@@ -221,6 +221,7 @@ async def test_a_name_without_addresses_is_unresolved() -> None:
         ("http://partij.example/", "64:ff9b::7f00:1", ["127.0.0.0/8"]),
         ("ftp://partij.example/", PUBLIC, []),
         ("/in", PUBLIC, []),
+        ("https:///in", PUBLIC, []),
         ("https://user:secret@partij.example/", PUBLIC, []),
         ("https://partij.example/", "127.0.0.1", []),
         ("https://partij.example/", "not an address", []),
@@ -282,6 +283,15 @@ async def test_the_system_resolver_finds_addresses_and_shares_a_look_up() -> Non
     found = await asyncio.gather(*(resolve("127.0.0.1", 443) for _ in range(3)))
 
     assert found == [("127.0.0.1",)] * 3
+    resolve.close()
+
+
+async def test_a_caller_that_gives_up_does_not_end_the_look_up_of_another() -> None:
+    resolve = SystemResolver(threads=1)
+    hasty, patient = (asyncio.ensure_future(resolve("127.0.0.1", 443)) for _ in range(2))
+    asyncio.get_running_loop().call_soon(hasty.cancel)
+
+    assert await patient == ("127.0.0.1",)
     resolve.close()
 
 

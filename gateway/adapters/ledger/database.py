@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -34,7 +35,9 @@ _POOL = 6  # one writer, four readers, one to spare
 # A server that hangs must look like one that is down: within seconds.
 _POSTGRES_OPTIONS = (
     "-c statement_timeout=30s -c lock_timeout=10s "
-    "-c idle_in_transaction_session_timeout=30s -c timezone=UTC"
+    "-c idle_in_transaction_session_timeout=30s -c timezone=UTC "
+    # A plan made while the tables were empty would read them whole when they are full.
+    "-c plan_cache_mode=force_custom_plan"
 )
 
 
@@ -94,6 +97,13 @@ def _named(error: Exception) -> str:
     return " ".join(name for name in names if name)
 
 
+def insert_into(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that knows ON CONFLICT: both databases have it, the library per dialect."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    return postgresql.insert(table)
+
+
 def connect(address: str) -> Database:
     """Prepare, but do not yet open, the database at a URL.
 
@@ -118,7 +128,7 @@ def _sqlite(url: URL) -> sa.Engine:
         raise Fault(f"SQLite {sqlite3.sqlite_version} is too old; 3.40 or newer is needed")
     in_memory = url.database in (None, "", ":memory:")
     if not in_memory:
-        Path(str(url.database)).touch(mode=0o600)  # it holds what nobody else may read
+        _make_private(Path(str(url.database)))
     engine = sa.create_engine(
         url,
         hide_parameters=True,
@@ -132,6 +142,14 @@ def _sqlite(url: URL) -> sa.Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(file: Path) -> None:
+    """Make the file readable to us alone; its journals take over its rights."""
+    try:
+        file.touch(mode=0o600)
+    except OSError as error:
+        raise LedgerUnavailable(f"the ledger cannot be opened ({error.strerror})") from error
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:

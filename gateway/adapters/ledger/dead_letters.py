@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.adapters.ledger.database import Database
+from gateway.adapters.ledger.database import Database, insert_into
 from gateway.adapters.ledger.graveyard import Death, bury
 from gateway.adapters.ledger.order import lock, settle
 from gateway.adapters.ledger.tables import dead_letter, delivery, message, unresolved
@@ -105,18 +104,18 @@ _COLUMNS = (
 
 
 def _conditions(which: DeadLetterFilter) -> list[sa.ColumnElement[bool]]:
-    asked: list[tuple[object, sa.ColumnElement[bool]]] = [
-        (not which.resolved, unresolved(dead_letter)),
-        (which.ids, dead_letter.c.id.in_(which.ids)),
-        (which.ontvanger, delivery.c.ontvanger == which.ontvanger),
-        (which.afzender, message.c.afzender == which.afzender),
-        (which.module, message.c.module == which.module),
-        (which.soort, message.c.soort == which.soort),
-        (which.reason, dead_letter.c.reason == (which.reason and which.reason.value)),
-        (which.since, dead_letter.c.stranded_at >= which.since),
-        (which.until, dead_letter.c.stranded_at < which.until),
-    ]
-    return [condition for value, condition in asked if value]
+    narrowed: tuple[tuple[Any, Callable[[Any], sa.ColumnElement[bool]]], ...] = (
+        (which.ids, dead_letter.c.id.in_),
+        (which.ontvanger, delivery.c.ontvanger.__eq__),
+        (which.afzender, message.c.afzender.__eq__),
+        (which.module, message.c.module.__eq__),
+        (which.soort, message.c.soort.__eq__),
+        (which.reason, dead_letter.c.reason.__eq__),
+        (which.since, dead_letter.c.stranded_at.__ge__),
+        (which.until, dead_letter.c.stranded_at.__lt__),
+    )
+    conditions = [holds(value) for value, holds in narrowed if value]
+    return conditions if which.resolved else [*conditions, unresolved(dead_letter)]
 
 
 def _as_dead_letter(row: Any) -> DeadLetter:
@@ -148,10 +147,7 @@ def _keep_garbage(connection: sa.Connection, strandings: Sequence[Stranding]) ->
         return
     rows = [_garbage_row(each) for each in strandings]
     # The broker brings the same bytes again when it did not hear that we have them.
-    if connection.dialect.name == "sqlite":
-        connection.execute(sqlite.insert(dead_letter).on_conflict_do_nothing(), rows)
-    else:
-        connection.execute(postgresql.insert(dead_letter).on_conflict_do_nothing(), rows)
+    connection.execute(insert_into(connection, dead_letter).on_conflict_do_nothing(), rows)
 
 
 def _garbage_row(stranding: Stranding) -> dict[str, Any]:

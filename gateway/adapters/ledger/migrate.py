@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -16,8 +17,9 @@ from gateway.errors import Fault
 COMMAND = "gateway inrichten"
 """What an operator types to bring the ledger up to date."""
 
+# A change of a full table takes its time, and two processes that start together take turns.
 # Any number will do, as long as no other program locks it in this database.
-_ONE_AT_A_TIME = sa.text("SELECT pg_advisory_xact_lock(720200813)")
+_IN_PEACE = ("SET LOCAL statement_timeout = 0", "SELECT pg_advisory_xact_lock(720200813)")
 
 
 def migrate(address: str) -> None:
@@ -38,7 +40,8 @@ def bring_up_to_date(database: Database) -> None:
     """As ``migrate``, on a database that is already connected; one transaction."""
     with database.writing() as connection:
         if connection.dialect.name == "postgresql":
-            connection.execute(_ONE_AT_A_TIME)
+            for statement in _IN_PEACE:
+                connection.execute(sa.text(statement))
         _refuse_newer(_revision(connection))
         config = _config()
         config.attributes["connection"] = connection
@@ -54,7 +57,7 @@ def check_schema(database: Database) -> None:
     with database.reading() as connection:
         revision = _revision(connection)
     _refuse_newer(revision)
-    if revision != ScriptDirectory.from_config(_config()).get_current_head():
+    if revision != _revisions()[0]:
         found = f"has schema {revision}" if revision else "has no tables yet"
         raise Fault(f"the ledger {found}: run '{COMMAND}' first")
 
@@ -64,16 +67,23 @@ def _revision(connection: sa.Connection) -> str | None:
 
 
 def _refuse_newer(revision: str | None) -> None:
-    known = ScriptDirectory.from_config(_config())
-    if revision is not None and revision not in {each.revision for each in known.walk_revisions()}:
+    if revision is not None and revision not in _revisions():
         raise Fault(
             f"the ledger has schema {revision}, which this gateway does not know: it was "
             f"made by a newer one; install that, or restore a backup ('{COMMAND}' cannot help)"
         )
 
 
+@cache
+def _revisions() -> tuple[str, ...]:
+    """Every schema that this gateway knows, newest first."""
+    scripts = ScriptDirectory.from_config(_config())
+    return tuple(each.revision for each in scripts.walk_revisions())
+
+
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    folder = str(Path(__file__).with_name("migrations"))
+    config.set_main_option("script_location", folder.replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config

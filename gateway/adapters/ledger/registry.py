@@ -6,9 +6,8 @@ import hashlib
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.adapters.ledger.database import Database
+from gateway.adapters.ledger.database import Database, insert_into
 from gateway.adapters.ledger.tables import assertion, directory
 from gateway.errors import Fault
 
@@ -65,6 +64,7 @@ class Registry:
 def _put(connection: sa.Connection, table: sa.Table, row: dict[str, object]) -> bool:
     """Insert a row; False when its key was there, also when another process came first."""
     key = next(iter(table.primary_key))
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    added = connection.execute(insert(table).on_conflict_do_nothing().returning(key), [row])
+    added = connection.execute(
+        insert_into(connection, table).on_conflict_do_nothing().returning(key), [row]
+    )
     return added.first() is not None

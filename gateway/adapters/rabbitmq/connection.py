@@ -146,7 +146,7 @@ class BrokerConnection:
 
     def renew(self) -> None:
         """Drop this connection and make a new one; unacknowledged letters return."""
-        self._broken.set()
+        self._lost(self._broken)
 
     async def publish(
         self, body: bytes, properties: Basic.Properties, *, exchange: str, key: str
@@ -179,6 +179,8 @@ class BrokerConnection:
         except TimeoutError as error:
             raise BrokerUnavailable("the broker did not confirm in time") from error
         except TROUBLE as error:
+            if channel is self._publishing:
+                self._lost(self._broken)
             raise BrokerUnavailable("the connection to the broker was lost") from error
 
     async def _supervise(self) -> None:
@@ -254,12 +256,16 @@ class BrokerConnection:
         broken = self._broken
 
         def on_close(_sender: object, _error: BaseException | None) -> None:
-            broken.set()
-            if broken is self._broken:
-                # nobody may publish into what is gone, not even for a moment
-                self._publishing = None
+            self._lost(broken)
 
         return on_close
+
+    def _lost(self, broken: asyncio.Event) -> None:
+        """End the session of ``broken``; nobody may publish into it for another moment."""
+        broken.set()
+        if broken is self._broken:
+            self._healthy.clear()
+            self._publishing = None
 
     async def _watch(self, channel: RawChannel) -> None:
         """Return when something broke: told by the library, or found by asking."""

@@ -97,6 +97,8 @@ async def _rejected_becomes_a_dead_letter(channel: RawChannel, limits: Limits) -
             "policy on the broker that changes dead-lettering"
         ) from None
     finally:
+        # Not sooner: RabbitMQ 3.10 loses the supervisor of all dead-letter workers when a
+        # queue is deleted while its own is still starting. This one has worked by now.
         with suppress(*CONNECTION_EXCEPTIONS):
             await channel.queue_delete(scratch)
             await channel.queue_delete(dead)

@@ -11,6 +11,16 @@ down_revision: str | None = None
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 INSTANT = sa.BigInteger()
 
+BODIES_COMPRESS_FAST = """
+DO $$ BEGIN
+    ALTER TABLE message
+        ALTER COLUMN original SET COMPRESSION lz4,
+        ALTER COLUMN canonical SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+    NULL;
+END $$
+"""
+
 
 def upgrade() -> None:
     op.create_table(
@@ -245,3 +255,5 @@ def upgrade() -> None:
         sqlite_where=sa.text("resolved IS NULL"),
         postgresql_where=sa.text("resolved IS NULL"),
     )
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(BODIES_COMPRESS_FAST)

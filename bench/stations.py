@@ -1,0 +1,98 @@
+"""Microseconds per station, for one message after another on one core."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from bench.corpus import Size, signed
+from fixtures.pki import Pki
+from fixtures.world import World
+from gateway import xml
+from gateway.adapters.keys import GatewayKeys
+from gateway.adapters.register import directory_of
+from gateway.adapters.signatures import Seal, Signatures
+from gateway.compose import compose
+from gateway.message import Channel, Delivery, Dialect, Door, Received, as_bytes
+from gateway.record import business_digest
+from gateway.schemas import Catalogue, judge, translate, validate
+from gateway.verify import verify
+
+REPEATS = 300
+
+
+def microseconds(work: Callable[[], object]) -> float:
+    """The median of many single runs, in microseconds."""
+    for _ in range(20):
+        work()
+    spent = []
+    for _ in range(REPEATS):
+        started = time.perf_counter_ns()
+        work()
+        spent.append(time.perf_counter_ns() - started)
+    return sorted(spent)[REPEATS // 2] / 1000
+
+
+def measure(world: World, text: str, catalogue: Catalogue, pki: Pki, size: Size) -> dict[str, float]:
+    """What each station costs for a document of this size."""
+    directory = directory_of(1, text)
+    body = signed(catalogue, pki, size.claims)
+    received = Received(Door.REST_XML, Dialect.XML, body, datetime.now(UTC))
+    check, seal = Signatures(), Seal(GatewayKeys.load(world.settings.keys))
+    verified = verify(received, directory, check)
+    validated = validate(verified, catalogue)
+    message = translate(validated, catalogue)
+    today = received.at.date()
+    delivery = _delivery(as_bytes(message.document), message.kind)
+
+    def composed(channel: Dialect, way: Channel) -> Callable[[], object]:
+        return lambda: compose(
+            _on(delivery, way),
+            dialect=channel,
+            catalogue=catalogue,
+            sealer=seal,
+            gateway=world.settings.oin,
+        )
+
+    return {
+        "receive: parse": microseconds(lambda: xml.parse(body)),
+        "verify (with parse)": microseconds(lambda: verify(received, directory, check)),
+        "validate": microseconds(lambda: validate(verified, catalogue)),
+        "translate": microseconds(lambda: translate(validated, catalogue)),
+        "judge": microseconds(lambda: judge(message, today, catalogue)),
+        "record: digest and bytes": microseconds(
+            lambda: (business_digest(message, b"k" * 32), as_bytes(message.document))
+        ),
+        "deliver: queue, ES256": microseconds(composed(Dialect.JSON, Channel.QUEUE)),
+        "deliver: postbus, PS256": microseconds(composed(Dialect.JSON, Channel.POSTBUS)),
+        "deliver: push, XMLDSig": microseconds(composed(Dialect.XML, Channel.PUSH)),
+    }
+
+
+def _delivery(canonical: bytes, kind: object) -> Delivery:
+    now = datetime.now(UTC)
+    return Delivery(
+        id="00000000-0000-4000-8000-000000000001",
+        ontvanger="00000099000000001000",  # type: ignore[arg-type]
+        channel=Channel.QUEUE,
+        volgnummer=1,
+        awaits_confirmation=True,
+        attempt=1,
+        fence=1,
+        queued_at=now,
+        kind=kind,  # type: ignore[arg-type]
+        referentienummer="00000000-0000-4000-8000-000000000002",
+        conversatie="00000000-0000-4000-8000-000000000003",
+        afzender="00000099000000002000",  # type: ignore[arg-type]
+        received_at=now,
+        canonical=canonical,
+        original_sha256="0" * 64,
+        original_dialect=Dialect.XML,
+        signer_fingerprint="0" * 64,
+    )
+
+
+def _on(delivery: Delivery, channel: Channel) -> Delivery:
+    return replace(delivery, channel=channel)

@@ -1,0 +1,84 @@
+"""How what was admitted becomes rows."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from gateway.delivery import State
+from gateway.message import Admitted, Channel
+from gateway.record import RefusalEntry
+
+Row = dict[str, Any]
+
+
+def message_row(admitted: Admitted, at: datetime) -> Row:
+    submission = admitted.submission
+    canonical = submission.message
+    header = canonical.header
+    received = canonical.verified.received
+    signer = canonical.verified.signer
+    return {
+        "referentienummer": header.referentienummer,
+        "afzender": header.afzender,
+        "ontvanger": header.ontvanger,
+        "conversatie": header.conversatie,
+        "cross": header.cross,
+        "namens": header.namens,
+        "vervangt": header.vervangt,
+        "versie": header.versie,
+        "tijdstip": header.tijdstip,
+        "module": canonical.kind.module,
+        "major": canonical.kind.major,
+        "soort": canonical.kind.name,
+        "received_at": received.at,
+        "recorded_at": at,
+        "door": received.door.value,
+        "dialect": received.dialect.value,
+        "digest": submission.digest,
+        "original_sha256": hashlib.sha256(received.body).hexdigest(),
+        "signer_fingerprint": signer.fingerprint,
+        "signer_algorithm": signer.algorithm,
+        "warnings": [{"regel": each.rule, "pad": each.path} for each in canonical.warnings],
+        "receipt_id": submission.receipt_id,
+        "receipt": admitted.receipt,
+        "signature": received.signature,
+        "digest_header": received.digest,
+        "canonical": submission.canonical,
+        "original": received.body,
+    }
+
+
+def delivery_row(admitted: Admitted, at: datetime, *, waits: bool) -> Row:
+    """A delivery as it starts: in a postbus it is offered at once, else it waits its turn."""
+    offered = admitted.channel is Channel.POSTBUS
+    goes = not offered and not waits
+    return {
+        "delivery_id": admitted.submission.delivery_id,
+        "ontvanger": admitted.ontvanger,
+        "channel": admitted.channel.value,
+        "state": (State.AANGEBODEN if offered else State.WACHT).value,
+        "awaits_confirmation": admitted.awaits_confirmation,
+        "overtakes": admitted.overtakes,
+        "blocks": admitted.blocks,
+        "released": False,
+        "due_at": at if goes else None,
+        "fence": 0,
+        "attempts": 0,
+        "unanswered": 0,
+        "recorded_at": at,
+        "queued_at": at if goes or offered else None,
+        "offered_at": at if offered else None,
+    }
+
+
+def refusal_row(entry: RefusalEntry) -> Row:
+    return {
+        "at": entry.at,
+        "door": entry.door.value,
+        "code": entry.code.value,
+        "party": entry.party,
+        "referentienummer": entry.referentienummer,
+        "count": entry.count,
+    }

@@ -1,0 +1,330 @@
+"""Every ledger keeps dead letters as one thing, and lets operators do three things with them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+import pytest
+import sqlalchemy as sa
+
+from gateway.adapters.ledger import tables
+from gateway.adapters.ledger.ledger import SqlLedger
+from gateway.delivery import Reason, State
+from gateway.message import Channel, Kind
+from gateway.record import DeadLetterFilter, Stranding
+from tests.conformance.delivering import (
+    at_once,
+    conclude,
+    dead,
+    ids_of,
+    lend,
+    numbers,
+    rows,
+    told,
+)
+from tests.conformance.submissions import (
+    CREDITOR,
+    KENNISGEVING,
+    MUNICIPALITY,
+    NOON,
+    STRANGER,
+    a_submission,
+    a_uuid,
+    admitting,
+    many,
+    strangers_to_each_other,
+)
+
+LATER = NOON + timedelta(minutes=1)
+ADA = {"by": "ada", "why": "eindpunt hersteld", "at": LATER}
+
+
+def stranding(number: int = 1, **changes: object) -> Stranding:
+    given = {"reason": Reason.GEWEIGERD, "note": "SCHEMA_ONGELDIG", "at": NOON, **changes}
+    return Stranding(delivery_id=a_submission(number).delivery_id, **given)  # type: ignore[arg-type]
+
+
+def garbage(raw: bytes = b"\x00niets") -> Stranding:
+    return Stranding(None, Reason.ONLEESBAAR, "geen-cloudevent", NOON, garbage=raw)
+
+
+def state_of(ledger: SqlLedger, number: int = 1) -> State:
+    view = ledger.message(CREDITOR, a_uuid("message", number))
+    assert view is not None
+    return view.state
+
+
+def stranded(ledger: SqlLedger, count: int = 1, **changes: object) -> list[int]:
+    """So many messages in one conversation, the first of them dead; its letter."""
+    ledger.record(many(count), admitting(**changes), NOON)  # type: ignore[arg-type]
+    conclude(ledger, State.GESTRAND)
+    return ids_of(dead(ledger))
+
+
+def test_what_a_subscriber_rejected_is_a_dead_letter(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], admitting(Channel.QUEUE), NOON)
+    conclude(ledger, State.AANGEBODEN)
+
+    ledger.strand([stranding(at=LATER)])
+
+    (letter,) = dead(ledger)
+    assert (letter.delivery_id, letter.attempts) == (a_submission(1).delivery_id, 1)
+    assert (letter.reason, letter.note) == (Reason.GEWEIGERD, "SCHEMA_ONGELDIG")
+    assert (letter.afzender, letter.ontvanger) == (CREDITOR, MUNICIPALITY)
+    assert (letter.kind, letter.channel) == (KENNISGEVING, Channel.QUEUE)
+    assert letter.referentienummer == a_uuid("message", 1)
+    assert letter.conversatie == a_uuid("conversation", 1)
+    assert letter.stranded_at == LATER
+    assert (letter.resolved, letter.resolved_by, letter.resolved_at) == (None, None, None)
+    assert state_of(ledger) is State.GESTRAND
+
+
+def test_the_same_stranding_twice_is_one_dead_letter(ledger: SqlLedger) -> None:
+    ledger.record(many(2), admitting(), NOON)
+
+    ledger.strand([stranding(), stranding()])
+    ledger.strand([stranding(at=LATER)])
+    ledger.strand([])
+
+    assert len(dead(ledger)) == 1
+
+
+def test_what_was_confirmed_or_discarded_does_not_die(ledger: SqlLedger) -> None:
+    ledger.record(strangers_to_each_other(2), admitting(), NOON)
+    lent = lend(ledger)
+    ledger.conclude([told(lent[0], State.BEVESTIGD), told(lent[1], State.GESTRAND)])
+    ledger.discard(ids_of(dead(ledger)), **ADA)
+
+    ledger.strand([stranding(1), stranding(2)])
+
+    assert dead(ledger) == []
+    assert [state_of(ledger, number) for number in (1, 2)] == [State.BEVESTIGD, State.VERWORPEN]
+
+
+def test_what_is_waiting_can_die_and_is_not_lent_any_more(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], admitting(), NOON)
+
+    ledger.strand([stranding(reason=Reason.ONBESTELBAAR)])
+
+    assert lend(ledger) == []
+
+
+def test_nobody_strands_the_delivery_of_another(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], admitting(), NOON)
+
+    ledger.strand([stranding(ontvanger=STRANGER)])
+    before = dead(ledger)
+    ledger.strand([stranding(ontvanger=MUNICIPALITY)])
+
+    assert before == []
+    assert len(dead(ledger)) == 1
+
+
+def test_garbage_is_kept_once_with_its_bytes(ledger: SqlLedger) -> None:
+    ledger.strand([garbage(), garbage(), garbage(b"anders")])
+    ledger.strand([garbage()])
+
+    letters = dead(ledger)
+    kept = rows(ledger, sa.select(tables.dead_letter.c.garbage))
+    assert sorted(row.garbage for row in kept) == [b"\x00niets", b"anders"]
+    assert {each.delivery_id for each in letters} == {None}
+    assert {each.kind for each in letters} == {None}
+    assert {each.attempts for each in letters} == {0}
+
+
+def test_what_the_broker_gives_back_under_an_unknown_id_is_kept(ledger: SqlLedger) -> None:
+    ledger.strand([stranding(99)])
+
+    (letter,) = dead(ledger)
+    assert letter.delivery_id is None
+    assert rows(ledger, sa.select(tables.dead_letter.c.garbage)) == [
+        (a_submission(99).delivery_id.encode(),)
+    ]
+
+
+def test_what_a_party_says_of_an_unknown_id_is_not_kept(ledger: SqlLedger) -> None:
+    ledger.strand([stranding(99, ontvanger=MUNICIPALITY)])
+
+    assert dead(ledger) == []
+
+
+def test_dead_letters_come_newest_first_and_every_field_narrows(ledger: SqlLedger) -> None:
+    vroeg = Kind("vroegsignalering", 1, "Signaal")
+    ledger.record(strangers_to_each_other(2), admitting(), NOON)
+    ledger.record(strangers_to_each_other(1, first=3, kind=vroeg), admitting(), NOON)
+    back = strangers_to_each_other(1, first=4, afzender=MUNICIPALITY, ontvanger=STRANGER)
+    ledger.record(back, admitting(), NOON)
+    moments = [NOON + timedelta(hours=hours) for hours in range(5)]
+    reasons = [Reason.GEWEIGERD, Reason.OPGEGEVEN, Reason.GEWEIGERD, Reason.GEWEIGERD]
+    lent = sorted(lend(ledger), key=lambda each: each.canonical)
+    for each, at, reason in zip(lent, moments[:4], reasons, strict=True):
+        ledger.conclude([told(each, State.GESTRAND, at=at, reason=reason)])
+    ledger.strand([garbage()])
+
+    def found(**which: object) -> list[str | None]:
+        letters = ledger.dead_letters(DeadLetterFilter(**which))  # type: ignore[arg-type]
+        names = {each.delivery_id: each.canonical.decode()[-3] for each in lent}
+        return [names.get(each.delivery_id or "") for each in letters]
+
+    every = [each.id for each in dead(ledger)]
+    assert found()[:3] == ["4", "3", "2"]
+    assert sorted(map(str, found())) == ["1", "2", "3", "4", "None"]
+    assert found(ids=tuple(every[:2])) == ["4", "3"]
+    assert found(ontvanger=STRANGER) == ["4"]
+    assert found(afzender=CREDITOR) == ["3", "2", "1"]
+    assert found(module="vroegsignalering") == ["3"]
+    assert found(soort="Kennisgeving", afzender=CREDITOR) == ["2", "1"]
+    assert found(reason=Reason.OPGEGEVEN) == ["2"]
+    assert found(since=moments[1], until=moments[3]) == ["3", "2"]
+    assert found(limit=1) == ["4"]
+    assert found(resolved=True) == found()
+
+
+def test_dead_letters_are_counted_whatever_the_limit(ledger: SqlLedger) -> None:
+    ledger.record(strangers_to_each_other(3), admitting(), NOON)
+    conclude(ledger, State.GESTRAND)
+    ledger.strand([garbage()])
+
+    counts = ledger.count_dead_letters(DeadLetterFilter(limit=1))
+
+    assert counts == {
+        (MUNICIPALITY, "Kennisgeving", "geweigerd"): 3,
+        ("", "", "onleesbaar"): 1,
+    }
+    assert ledger.count_dead_letters(DeadLetterFilter(reason=Reason.OPGEGEVEN)) == {}
+
+
+def test_a_resolved_letter_is_shown_only_when_asked_for(ledger: SqlLedger) -> None:
+    letters = stranded(ledger)
+
+    ledger.release(letters, **ADA)
+
+    (shown,) = dead(ledger, resolved=True)
+    assert dead(ledger) == []
+    assert (shown.resolved, shown.resolved_by) == ("vrijgegeven", "ada")
+    assert shown.resolved_at == LATER
+
+
+def test_a_replay_offers_the_same_delivery_again(ledger: SqlLedger) -> None:
+    letters = stranded(ledger)
+
+    replayed = ledger.replay(letters, **ADA)
+
+    (again,) = lend(ledger, at=LATER)
+    assert replayed == letters
+    assert (again.id, again.volgnummer) == (a_submission(1).delivery_id, 1)
+    assert (again.attempt, again.queued_at) == (2, LATER)  # giving up counts from now
+    assert dead(ledger) == []
+
+
+def test_a_replay_goes_before_what_waited_for_it(ledger: SqlLedger) -> None:
+    letters = stranded(ledger, count=2)
+
+    ledger.replay(letters, **ADA)
+
+    order = [numbers(conclude(ledger, State.BEVESTIGD, at=LATER)) for _ in range(3)]
+    assert order == [[1], [2], []]
+
+
+def test_a_replay_into_a_postbus_lies_ready_again(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], admitting(Channel.POSTBUS), NOON)
+    ledger.strand([stranding()])
+    before = ledger.postbus(MUNICIPALITY, limit=9)
+
+    ledger.replay(ids_of(dead(ledger)), **ADA)
+
+    assert before == []
+    assert len(ledger.postbus(MUNICIPALITY, limit=9)) == 1
+
+
+def test_a_replayed_message_can_die_again(ledger: SqlLedger) -> None:
+    ledger.replay(stranded(ledger), **ADA)
+
+    conclude(ledger, State.GESTRAND, at=LATER)
+
+    assert len(dead(ledger)) == 1
+    assert len(dead(ledger, resolved=True)) == 2
+
+
+def test_a_replay_takes_its_place_before_those_that_passed_it(ledger: SqlLedger) -> None:
+    letters = stranded(ledger, count=3, blocks=False)
+    (second,) = lend(ledger)  # it passed the dead one and is under way
+
+    ledger.replay(letters, **ADA)
+    while_lent = lend(ledger, at=LATER)
+    ledger.conclude([told(second, State.WACHT, at=LATER, retry_at=LATER)])
+
+    assert while_lent == []
+    order = [numbers(conclude(ledger, State.BEVESTIGD, at=LATER)) for _ in range(4)]
+    assert order == [[1], [2], [3], []]
+
+
+def test_a_discard_gives_up_for_good_and_lets_the_next_go(ledger: SqlLedger) -> None:
+    letters = stranded(ledger, count=2)
+
+    discarded = ledger.discard(letters, **ADA)
+
+    assert discarded == letters
+    assert state_of(ledger) is State.VERWORPEN
+    assert numbers(lend(ledger, at=LATER)) == [2]
+
+
+def test_a_release_leaves_it_dead_and_lets_the_next_go(ledger: SqlLedger) -> None:
+    letters = stranded(ledger, count=2)
+
+    released = ledger.release(letters, **ADA)
+
+    assert released == letters
+    assert state_of(ledger) is State.GESTRAND
+    assert numbers(lend(ledger, at=LATER)) == [2]
+
+
+@pytest.mark.parametrize("act", ["replay", "discard", "release"])
+def test_only_open_letters_are_acted_on(ledger: SqlLedger, act: str) -> None:
+    (letter,) = stranded(ledger)
+    do = getattr(ledger, act)
+
+    assert do([letter, letter + 1], **ADA) == [letter]
+    assert do([letter], **ADA) == []
+    assert do([], **ADA) == []
+
+
+def test_garbage_can_only_be_discarded_and_is_erased_then(ledger: SqlLedger) -> None:
+    ledger.strand([garbage()])
+    letters = ids_of(dead(ledger))
+
+    assert ledger.replay(letters, **ADA) == []
+    assert ledger.release(letters, **ADA) == []
+    assert ledger.discard(letters, **ADA) == letters
+    assert rows(ledger, sa.select(tables.dead_letter.c.garbage)) == [(None,)]
+
+    ledger.strand([garbage()])
+    assert len(dead(ledger)) == 1  # it came again after somebody had looked
+
+
+def test_what_an_operator_did_is_written_down(ledger: SqlLedger) -> None:
+    letters = stranded(ledger)
+
+    ledger.replay(letters, **ADA)
+    ledger.replay(letters, **ADA)  # nothing was open any more
+
+    (done,) = rows(ledger, sa.select(tables.action))
+    assert (done.who, done.why, done.what) == ("ada", "eindpunt hersteld", "herhaald")
+    assert (done.at, done.dead_letters) == (LATER, letters)
+
+
+def test_two_operators_at_once_act_on_each_letter_once(
+    two_ledgers: tuple[SqlLedger, SqlLedger],
+) -> None:
+    one, other = two_ledgers
+    one.record(strangers_to_each_other(50), admitting(), NOON)
+    conclude(one, State.GESTRAND)
+    letters = ids_of(dead(one))
+
+    mine, yours = at_once(
+        partial(one.replay, letters, **ADA), partial(other.discard, letters[::-1], **ADA)
+    )
+
+    assert sorted([*mine, *yours]) == sorted(letters)
+    assert len(lend(one, at=LATER)) == len(mine)

@@ -1,0 +1,213 @@
+"""Every ledger shows a party its own deliveries and messages, and takes its confirmations."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from gateway.adapters.ledger.ledger import SqlLedger
+from gateway.delivery import Reason, State
+from gateway.message import Channel, Door, Oin
+from gateway.record import Confirmed, Stranding
+from tests.conformance.delivering import conclude, lend, numbers
+from tests.conformance.submissions import (
+    CREDITOR,
+    KENNISGEVING,
+    MUNICIPALITY,
+    NOON,
+    STRANGER,
+    a_submission,
+    a_uuid,
+    admitting,
+    many,
+    strangers_to_each_other,
+)
+
+LATER = NOON + timedelta(minutes=1)
+
+
+def ready(ledger: SqlLedger, party: Oin = MUNICIPALITY, after: int = 0) -> list[str]:
+    return [each.id for _, each in ledger.postbus(party, limit=100, after=after)]
+
+
+def test_a_postbus_lists_the_oldest_first_and_volgnummers_in_order(ledger: SqlLedger) -> None:
+    for number in (3, 1, 2):
+        other = a_uuid("conversation", 2)
+        batch = [a_submission(number), a_submission(number + 10, conversatie=other)]
+        ledger.record(batch, admitting(Channel.POSTBUS), NOON)
+
+    found = [each for _, each in ledger.postbus(MUNICIPALITY, limit=100)]
+
+    assert [each.id for each in found] == [
+        a_submission(number).delivery_id for number in (3, 13, 1, 11, 2, 12)
+    ]
+    assert numbers(found) == [1, 1, 2, 2, 3, 3]
+
+
+def test_a_postbus_item_is_complete(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], admitting(Channel.POSTBUS), NOON)
+
+    ((cursor, item),) = ledger.postbus(MUNICIPALITY, limit=1)
+
+    assert cursor > 0
+    assert (item.ontvanger, item.afzender, item.kind) == (MUNICIPALITY, CREDITOR, KENNISGEVING)
+    assert item.canonical == a_submission(1).canonical
+    assert (item.attempt, item.queued_at) == (1, NOON)
+
+
+def test_a_postbus_is_read_page_by_page(ledger: SqlLedger) -> None:
+    ledger.record(many(5), admitting(Channel.POSTBUS), NOON)
+
+    pages, cursor = [], 0
+    while page := ledger.postbus(MUNICIPALITY, limit=2, after=cursor):
+        pages.append(numbers([each for _, each in page]))
+        cursor = page[-1][0]
+
+    assert pages == [[1, 2], [3, 4], [5]]
+
+
+def test_nobody_sees_the_postbus_of_another(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], admitting(Channel.POSTBUS), NOON)
+
+    assert ready(ledger, CREDITOR) == []
+    assert ledger.postbus_item(CREDITOR, a_submission(1).delivery_id) is None
+
+
+def test_a_postbus_holds_no_other_channel(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], admitting(Channel.QUEUE), NOON)
+    conclude(ledger, State.AANGEBODEN)
+
+    assert ready(ledger) == []
+    assert ledger.postbus_item(MUNICIPALITY, a_submission(1).delivery_id) is None
+
+
+def test_a_confirmed_item_leaves_the_list_but_can_still_be_read(ledger: SqlLedger) -> None:
+    ledger.record(many(2), admitting(Channel.POSTBUS), NOON)
+    first = a_submission(1).delivery_id
+
+    ledger.confirm(MUNICIPALITY, [first], LATER)
+
+    item = ledger.postbus_item(MUNICIPALITY, first)
+    assert ready(ledger) == [a_submission(2).delivery_id]
+    assert item is not None
+    assert item.id == first
+
+
+def test_a_confirmation_counts_once_and_may_be_repeated(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], admitting(Channel.POSTBUS), NOON)
+    mine = a_submission(1).delivery_id
+
+    first = ledger.confirm(MUNICIPALITY, [mine, mine], LATER)
+    again = ledger.confirm(MUNICIPALITY, [mine], LATER + timedelta(days=1))
+
+    view = ledger.message(CREDITOR, a_uuid("message", 1))
+    assert view is not None
+    assert (first, again) == ({mine: Confirmed.NOW}, {mine: Confirmed.BEFORE})
+    assert (view.state, view.confirmed_at) == (State.BEVESTIGD, LATER)
+
+
+def test_each_confirmation_has_its_own_outcome(ledger: SqlLedger) -> None:
+    ledger.record(strangers_to_each_other(1), admitting(Channel.POSTBUS), NOON)
+    ledger.record(strangers_to_each_other(1, first=2), admitting(Channel.QUEUE), NOON)
+    ledger.record(strangers_to_each_other(1, first=3), admitting(Channel.POSTBUS), NOON)
+    ledger.strand([Stranding(a_submission(3).delivery_id, Reason.GEWEIGERD, "", NOON)])
+    offered, waiting, stranded = (a_submission(number).delivery_id for number in (1, 2, 3))
+    unknown = a_uuid("unknown")
+
+    outcomes = ledger.confirm(MUNICIPALITY, [offered, waiting, stranded, unknown], LATER)
+
+    assert outcomes == {
+        offered: Confirmed.NOW,
+        waiting: Confirmed.NOT_OFFERED,
+        stranded: Confirmed.NOT_OFFERED,
+        unknown: Confirmed.UNKNOWN,
+    }
+    assert ledger.confirm(MUNICIPALITY, [], LATER) == {}
+
+
+def test_nobody_confirms_for_another(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], admitting(Channel.POSTBUS), NOON)
+    mine = a_submission(1).delivery_id
+
+    assert ledger.confirm(STRANGER, [mine], LATER) == {mine: Confirmed.UNKNOWN}
+    assert ready(ledger) == [mine]
+
+
+def test_a_push_that_may_have_arrived_is_not_confirmed_by_the_postbus(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], admitting(Channel.PUSH), NOON)
+    (lent,) = lend(ledger)
+
+    assert ledger.confirm(MUNICIPALITY, [lent.id], LATER) == {lent.id: Confirmed.NOT_OFFERED}
+
+
+def test_a_confirmation_lets_the_next_go(ledger: SqlLedger) -> None:
+    ledger.record(many(3), admitting(Channel.QUEUE), NOON)
+    (first,) = conclude(ledger, State.AANGEBODEN)
+
+    ledger.confirm(MUNICIPALITY, [first.id], LATER)
+
+    assert numbers(lend(ledger, at=LATER)) == [2]
+
+
+def test_five_thousand_confirmations_are_one_call(ledger: SqlLedger) -> None:
+    batch = strangers_to_each_other(2_500)
+    behind = [
+        a_submission(5_000 + number, conversatie=each.message.header.conversatie)
+        for number, each in enumerate(batch)
+    ]
+    ledger.record([*batch, *behind], admitting(Channel.POSTBUS), NOON)
+    everything = ready_in_pages(ledger)
+
+    outcomes = ledger.confirm(MUNICIPALITY, everything, LATER)
+
+    assert len(outcomes) == 5_000
+    assert set(outcomes.values()) == {Confirmed.NOW}
+    assert ready(ledger) == []
+
+
+def ready_in_pages(ledger: SqlLedger) -> list[str]:
+    found, cursor = [], 0
+    while page := ledger.postbus(MUNICIPALITY, limit=1_000, after=cursor):
+        found += [each.id for _, each in page]
+        cursor = page[-1][0]
+    return found
+
+
+@pytest.mark.parametrize("party", [CREDITOR, MUNICIPALITY])
+def test_both_parties_see_a_message(ledger: SqlLedger, party: Oin) -> None:
+    ledger.record([a_submission(1, door=Door.QUEUE)], admitting(Channel.QUEUE), NOON)
+
+    view = ledger.message(party, a_uuid("message", 1))
+
+    assert view is not None
+    assert (view.afzender, view.ontvanger, view.kind) == (CREDITOR, MUNICIPALITY, KENNISGEVING)
+    assert (view.referentienummer, view.conversatie) == (
+        a_uuid("message", 1),
+        a_uuid("conversation", 1),
+    )
+    assert (view.state, view.channel, view.attempts) == (State.WACHT, Channel.QUEUE, 0)
+    assert (view.door, view.received_at, view.reason) == (Door.QUEUE, NOON, None)
+    assert a_submission(1).receipt_id.encode() in view.receipt
+
+
+def test_nobody_else_sees_a_message(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], admitting(), NOON)
+
+    assert ledger.message(STRANGER, a_uuid("message", 1)) is None
+    assert ledger.message(CREDITOR, a_uuid("message", 2)) is None
+
+
+def test_the_sender_tells_apart_what_has_the_same_number(ledger: SqlLedger) -> None:
+    mine = a_submission(1, afzender=MUNICIPALITY, ontvanger=CREDITOR)
+    ledger.record([a_submission(1), a_submission(1, afzender=STRANGER), mine], admitting(), NOON)
+    number = a_uuid("message", 1)
+
+    found = [
+        ledger.message(MUNICIPALITY, number, afzender)
+        for afzender in (None, CREDITOR, STRANGER, MUNICIPALITY)
+    ]
+
+    senders = [view and view.afzender for view in found]
+    assert senders == [MUNICIPALITY, CREDITOR, STRANGER, MUNICIPALITY]
+    assert ledger.message(CREDITOR, number, STRANGER) is None
