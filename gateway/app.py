@@ -65,7 +65,7 @@ HEAL_EVERY_SECONDS = 30.0
 STOP_WITHIN_SECONDS = 20.0
 
 Task = Callable[[], Coroutine[Any, Any, None]]
-"""One loop of the process; ends when cancelled."""
+"""Something that a process does all the time."""
 
 
 def utc_now() -> datetime:
@@ -111,14 +111,16 @@ class Gateway:
     Attributes:
         app: What parties reach.
         admin: What operators reach, where that is a separate listener.
-        tasks: What runs beside the doors.
+        couriers: End by themselves after ``stop``, when what is under way is written.
+        loops: What else runs beside the doors, until it is cancelled.
         stop: Asks the couriers to finish what is under way.
     """
 
     services: Services
     app: ASGIApp
     admin: ASGIApp | None
-    tasks: tuple[Task, ...]
+    couriers: tuple[Task, ...]
+    loops: tuple[Task, ...]
     stop: Callable[[], None]
 
 
@@ -138,24 +140,23 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
             partial(asyncio.to_thread, ledger.directory),
             broker.follow if broker else _nothing_to_declare,
         )
-        bells: list[Callable[[], None]] = []
-        services = _services(settings, keys, ledger, watch, bells)
+        services = _services(settings, keys, ledger, watch)
         stack.push_async_callback(services.writer.close)
         await watch.refresh()
         if broker is not None:
             await stack.enter_async_context(broker.connected(services, settings.roles))
         couriers = _couriers(services, broker, stack)
-        bells += [services.news.ring, *(courier.hint for courier in couriers)]
         shared = settings.port == settings.admin_port
         healthy = broker.healthy if broker else _no_broker
         yield Gateway(
             services=services,
             app=parties_app(services, broker_healthy=healthy, with_console=shared),
             admin=None if shared else admin_app(services, broker_healthy=healthy),
-            tasks=(
+            couriers=tuple(courier.run for courier in couriers),
+            loops=(
                 watch.run,
                 services.refusals.run,
-                *(courier.run for courier in couriers),
+                *([partial(_wake, couriers, services.news)] if couriers else []),
                 *([partial(_heal, services)] if couriers else []),
             ),
             stop=lambda: _each(courier.stop for courier in couriers),
@@ -167,13 +168,13 @@ def _services(
     keys: GatewayKeys,
     ledger: SqlLedger,
     watch: DirectoryWatch,
-    bells: list[Callable[[], None]],
 ) -> Services:
-    """The line and what stands around it; ``bells`` ring after every commit here."""
+    """The line and what stands around it."""
+    news = News()
 
     async def record(submission: Submission) -> Receipt:
         receipt = await writer.record(submission)
-        _each(bells)
+        news.ring()
         return receipt
 
     async def refuse(entries: Sequence[RefusalEntry]) -> None:
@@ -204,7 +205,7 @@ def _services(
         tokens=TokenIssuer(keys, watch, settings.url),
         keys=keys,
         refusals=RefusalLog(refuse, utc_now),
-        news=News(),
+        news=news,
     )
 
 
@@ -232,6 +233,13 @@ def _couriers(services: Services, broker: Broker | None, stack: AsyncExitStack) 
         )
         for channel in ways
     ]
+
+
+async def _wake(couriers: Sequence[Courier], news: News) -> None:
+    """Have the couriers look at once after every commit of this process."""
+    while True:
+        await news.wait(HEAL_EVERY_SECONDS)
+        _each(courier.hint for courier in couriers)
 
 
 async def _heal(services: Services) -> None:
@@ -279,23 +287,36 @@ async def serve(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         servers = _servers(settings, gateway)
-        running = [asyncio.create_task(server.serve()) for server in servers]
-        running += [asyncio.create_task(task()) for task in gateway.tasks]
-        log.info("gateway.started", extra={"roles": ",".join(sorted(settings.roles))})
-        ended = asyncio.create_task(stopping.wait())
-        await asyncio.wait([ended, *running], return_when=asyncio.FIRST_COMPLETED)
-        for server in servers:
-            server.should_exit = True
+        async with at_work(gateway, *(server.serve for server in servers)) as running:
+            log.info("gateway.started", extra={"roles": ",".join(sorted(settings.roles))})
+            ended = asyncio.create_task(stopping.wait())
+            await asyncio.wait([ended, *running], return_when=asyncio.FIRST_COMPLETED)
+            for server in servers:
+                server.should_exit = True
+
+
+@asynccontextmanager
+async def at_work(gateway: Gateway, *doors: Task) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Run the doors and what runs beside them; at the end let each end as it should.
+
+    Doors (that were asked to) and couriers end by themselves, within
+    ``STOP_WITHIN_SECONDS``; the loops are cancelled when those are done.
+
+    Raises:
+        Exception: what broke one of them.
+    """
+    finishing = [asyncio.create_task(task()) for task in (*doors, *gateway.couriers)]
+    loops = [asyncio.create_task(task()) for task in gateway.loops]
+    running = [*finishing, *loops]
+    try:
+        yield running
+    finally:
         gateway.stop()
-        await _wind_down(running)
-
-
-async def _wind_down(running: list[asyncio.Task[None]]) -> None:
-    """Let doors and couriers end by themselves, end the loops, and raise what broke."""
-    _, pending = await asyncio.wait(running, timeout=STOP_WITHIN_SECONDS)
-    for task in pending:
-        task.cancel()
-    results = await asyncio.gather(*running, return_exceptions=True)
+        if finishing:
+            await asyncio.wait(finishing, timeout=STOP_WITHIN_SECONDS)
+        for task in running:
+            task.cancel()
+        results = await asyncio.gather(*running, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
             raise result

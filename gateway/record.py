@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
-
-import rfc8785
 
 from gateway.delivery import Conclusion, Reason, State
 from gateway.errors import Code, Refusal
@@ -43,8 +42,20 @@ def business_digest(message: Canonical, key: bytes) -> str:
     content = _without_attachment_bytes(message.document)
     stuurgegevens = next(iter(content.values()))["stuurgegevens"]
     del stuurgegevens["tijdstip"]
-    said = rfc8785.dumps({"kind": str(message.kind), "content": content})
+    said = canonical_form({"kind": str(message.kind), "content": content})
     return hmac.new(key, said, hashlib.sha256).hexdigest()
+
+
+def canonical_form(document: Json) -> bytes:
+    """The RFC 8785 form of a document of the contract.
+
+    The contract has no floating-point numbers, no integers beyond 2**53 and ASCII
+    member names. Within that the sorted form of the standard library is the RFC 8785
+    form, several times faster than an implementation for all JSON (a test compares).
+    """
+    return json.dumps(
+        document, ensure_ascii=False, sort_keys=True, separators=(",", ":")
+    ).encode()
 
 
 def _without_attachment_bytes(document: Json) -> Json:

@@ -20,6 +20,7 @@ from gateway.routing.directory import Certificate, Directory, Party
 
 _XML_SENDER = "/*/Stuurgegevens/Afzender/Oin"
 _JSON_SENDER = ("stuurgegevens", "afzender", "oin")
+_JSON_PATH = "/*/" + "/".join(_JSON_SENDER)
 
 Trust = Callable[[str], Certificate]
 """From a fingerprint to the registered certificate, fit for use now; raises Refusal.
@@ -67,12 +68,13 @@ def verify(received: Received, directory: Directory, check: SignatureCheck) -> V
     3. Signature: it covers exactly the whole content. From here on only what it covers
        is read, never the bytes of the door.
     4. Agreement: the sender named in the content, the signer, and whom the transport
-       vouches for (if anybody) are one party, or a mandate says so.
+       vouches for are one party. Signed XML may do without the latter, unless the
+       party's entry says otherwise.
 
     Raises:
         Refusal: XML_ONGELDIG, DOCTYPE_VERBODEN, JSON_ONGELDIG (1); CERTIFICAAT_… (2);
             HANDTEKENING_…, ALGORITME_VERBODEN (3); SCHEMA_ONGELDIG where no sender is
-            named, AFZENDER_WIJKT_AF (4).
+            named, AFZENDER_WIJKT_AF, TOKEN_ONGELDIG (4).
 
     Source: design decision 11; standards §3.5.
     """
@@ -89,7 +91,7 @@ def verify(received: Received, directory: Directory, check: SignatureCheck) -> V
         proof = check.json(received, trust)
         claimed = _sender_in_json(document)
     party, _ = registered(directory, proof.fingerprint, received.at)
-    _judge_agreement(claimed, party, received.transport)
+    _judge_agreement(claimed, party, received)
     signer = Signer(party.oin, proof.fingerprint, proof.algorithm)
     return Verified(received, signer, document)
 
@@ -123,10 +125,14 @@ def may_sign_for(signer: Party, sender: Oin) -> bool:
     return signer.oin == sender
 
 
-def _judge_agreement(claimed: str, signer: Party, transport: Oin | None) -> None:
+def _judge_agreement(claimed: str, signer: Party, received: Received) -> None:
     if not may_sign_for(signer, Oin(claimed)):
-        raise Refusal(Code.AFZENDER_WIJKT_AF, Finding("ondertekenaar", _XML_SENDER))
-    if transport is not None and transport != signer.oin:
+        path = _XML_SENDER if received.dialect is Dialect.XML else _JSON_PATH
+        raise Refusal(Code.AFZENDER_WIJKT_AF, Finding("ondertekenaar", path))
+    if received.transport is None:
+        if signer.xml_needs_token or received.dialect is not Dialect.XML:
+            raise Refusal(Code.TOKEN_ONGELDIG, Finding("ontbreekt", ""))
+    elif received.transport != signer.oin:
         raise Refusal(Code.AFZENDER_WIJKT_AF, Finding("aanmelding", ""))
 
 
@@ -145,5 +151,5 @@ def _sender_in_json(document: Json) -> str:
     for name in _JSON_SENDER:
         place = place.get(name) if isinstance(place, dict) else None
     if not isinstance(place, str) or not place:
-        raise Refusal(Code.SCHEMA_ONGELDIG, Finding("ontbreekt", "/*/" + "/".join(_JSON_SENDER)))
+        raise Refusal(Code.SCHEMA_ONGELDIG, Finding("ontbreekt", _JSON_PATH))
     return place

@@ -10,7 +10,7 @@ space of a thread for ever (measured: 2 MB a hostile request, without a signatur
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from lxml import etree
@@ -33,6 +33,8 @@ LONGEST_ATTRIBUTE = 4096
 """Bytes in one attribute."""
 MOST_STRANGE_NAMES = 16
 """Names outside the contract that reach the schema, which says best what is wrong."""
+LONGEST_KEPT_TAG = 256
+"""Bytes of a tag that is judged once and remembered."""
 MOST_KINDS_OF_SPACE = 64
 """Different long runs of white space between tags; indentation needs about thirty."""
 
@@ -64,7 +66,7 @@ _ATTRIBUTE = re.compile(
 )
 _TAG = re.compile(rb"<[^<>]*>?")
 _STRICT_TAG = re.compile(
-    rb"</?((?:([A-Za-z_][\w.-]{0,63}):)?([A-Za-z_][\w.-]{0,99}))"
+    rb"</?(?:([A-Za-z_][\w.-]{0,63}):)?([A-Za-z_][\w.-]{0,99})"
     rb"((?:%s+%s)*)%s*/?>" % (_SPACE, _ATTRIBUTE.pattern, _SPACE)
 )
 _CHARACTER_DATA = re.compile(rb"<!\[CDATA\[.*?\]\]>", re.DOTALL)
@@ -156,8 +158,15 @@ def _judge_tags(body: bytes) -> None:
     markup = _CHARACTER_DATA.sub(b">", body) if b"<![CDATA[" in body else body
     strange: set[bytes] = set()
     for tag in set(_TAG.findall(markup)) - _plain_tags():
-        if not tag.startswith(b"<?"):  # the declaration, judged before
-            strange |= _judge_tag(tag, body)
+        if tag.startswith(b"<?"):
+            continue  # the declaration, judged before
+        try:
+            prefix, name = _name_in_tag(tag)
+        except Refusal as refusal:
+            place = _line(body, body.find(tag))
+            raise _refuse(refusal.findings[0].rule, place) from None
+        if name is None or (prefix is not None and b"xmlns:" + prefix not in body):
+            strange.add(tag.partition(b" ")[0])
     if len(strange) > MOST_STRANGE_NAMES:
         raise _refuse("namen")
     if b"&" in markup and (found := _BAD_REFERENCE.search(markup)):
@@ -166,24 +175,27 @@ def _judge_tags(body: bytes) -> None:
         raise _refuse("witruimte")
 
 
-def _judge_tag(tag: bytes, body: bytes) -> set[bytes]:
-    """Judge one tag that is not plainly of the contract; returns what is strange in it."""
+def _name_in_tag(tag: bytes) -> tuple[bytes | None, bytes | None]:
+    """Judge one tag; returns its prefix, and its name where the contract has it."""
+    # Most tags of most messages are the same few; long ones would fill the memory.
+    return _read_tag(tag) if len(tag) <= LONGEST_KEPT_TAG else _read_tag.__wrapped__(tag)
+
+
+@lru_cache(maxsize=4096)
+def _read_tag(tag: bytes) -> tuple[bytes | None, bytes | None]:
     found = _STRICT_TAG.fullmatch(tag)
     if found is None:
-        raise _refuse("welgevormd", _line(body, body.find(tag)))
-    for name, one, other in _ATTRIBUTE.findall(found[4]):
+        raise _refuse("welgevormd")
+    for name, one, other in _ATTRIBUTE.findall(found[3]):
         value = one or other
         if len(value) > LONGEST_ATTRIBUTE:
-            raise _refuse("attribuut-lengte", _line(body, body.find(tag)))
+            raise _refuse("attribuut-lengte")
         if name == b"xmlns" or name.startswith(b"xmlns:"):
             if value not in _FOREIGN and _OURS.fullmatch(value) is None:
-                raise _refuse("naamruimte", _line(body, body.find(tag)))
+                raise _refuse("naamruimte")
         elif name not in _ATTRIBUTE_NAMES and not name.endswith(b":schemaLocation"):
-            raise _refuse("attribuut", _line(body, body.find(tag)))
-    prefix, local = found[2], found[3]
-    if local not in _vocabulary():
-        return {found[1]}
-    return set() if prefix is None or b"xmlns:" + prefix in body else {found[1]}
+            raise _refuse("attribuut")
+    return found[1], found[2] if found[2] in _vocabulary() else None
 
 
 @cache

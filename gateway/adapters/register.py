@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from ipaddress import ip_network
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -36,6 +36,9 @@ Module = Literal[
     "traject",
     "vish",
 ]
+MODULES: tuple[str, ...] = get_args(Module)
+"""Every module that a party can take part in."""
+
 Role = Literal[
     "schuldeiser",
     "incassobureau",

@@ -38,4 +38,8 @@ def dienst(
     environment = dict(os.environ)
     if rollen is not None:
         environment["GATEWAY_ROLES"] = rollen
-    asyncio.run(serve(load(environment)))
+    settings = load(environment)
+    if "ontvangen" in settings.roles:
+        screen.print(f"De gateway luistert op {settings.url}; stoppen met Ctrl-C.")
+        screen.print(f"Stand van zaken: http://{settings.host}:{settings.admin_port}/console")
+    asyncio.run(serve(settings))

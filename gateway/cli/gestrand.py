@@ -31,7 +31,7 @@ Proef = Annotated[bool, typer.Option("--proef", help="Toon wat het zou doen; doe
 Waarom = Annotated[str, typer.Option(help="Waarom; wordt vastgelegd. Geen persoonsgegevens.")]
 Door = Annotated[str | None, typer.Option(help="Wie dit doet.")]
 
-COLUMNS = ["nr", "gestrand op", "ontvanger", "soort", "reden", "code", "pogingen", "herstel"]
+COLUMNS = ["nr", "gestrand", "ontvanger", "soort", "reden", "herstel"]
 
 
 def _filter(
@@ -209,13 +209,11 @@ def _resolve(
 def _row(one: DeadLetter) -> tuple[Any, ...]:
     return (
         one.id,
-        f"{one.stranded_at:%Y-%m-%d %H:%M:%S}",
+        f"{one.stranded_at.astimezone():%m-%d %H:%M}",
         one.ontvanger,
         one.kind.name if one.kind else "onbekend",
-        one.reason,
-        one.note,
-        one.attempts,
-        one.resolved,
+        f"{one.reason} {one.note} ({one.attempts}x)",
+        one.resolved or "open",
     )
 
 

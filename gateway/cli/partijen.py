@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from gateway.adapters.ledger.ledger import open_ledger
-from gateway.adapters.register import difference, directory_of, text_of
+from gateway.adapters.register import MODULES, difference, directory_of, text_of
 from gateway.cli.screen import AsJson, as_json, screen, table
 from gateway.settings import load
 
@@ -74,16 +74,22 @@ def toon(*, json: AsJson = False) -> None:
         return
     table(
         f"Deelnemers (versie {version})",
-        ["OIN", "naam", "kanaal", "vorm", "modules", "certificaat tot"],
+        ["OIN", "naam", "kanaal", "vorm", "modules", "certificaat"],
         (
             (
                 party.oin,
                 party.naam,
                 party.channel,
                 party.dialect,
-                ", ".join(sorted(party.modules)),
-                ", ".join(f"{c.not_after:%Y-%m-%d}" for c in party.certificates),
+                _modules(party.modules),
+                ", ".join(f"tot {c.not_after:%Y-%m-%d}" for c in party.certificates),
             )
             for party in parties
         ),
     )
+
+
+def _modules(modules: frozenset[str]) -> str:
+    if modules == set(MODULES):
+        return "alle"
+    return ", ".join(sorted(modules))

@@ -8,19 +8,24 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 screen = Console()
+
+WHOLE = frozenset({"nr", "OIN", "ontvanger", "gestrand", "aantal", "wanneer", "wat", "veld"})
+"""Columns that are never broken over lines."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Uitvoer als JSON, voor scripts.")]
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print one table; an empty one says so."""
-    made = Table(title=title, title_justify="left")
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        made.add_column(column, overflow="fold")
+        # what people copy stays on one line
+        made.add_column(column, overflow="fold", no_wrap=column in WHOLE)
     count = 0
     for row in rows:
         made.add_row(*("" if cell is None else str(cell) for cell in row))

@@ -36,6 +36,9 @@ XS = "{http://www.w3.org/2001/XMLSchema}"
 M = "{urn:nld:schuldhulp-gateway:merken:v1}"
 NAMESPACE = re.compile(r"urn:nld:schuldhulp-gateway:(?P<module>[a-z]+):v(?P<major>[1-9][0-9]*)")
 
+OPEN = "open"
+"""Mark of a code list that a minor version may add to; it says nothing of the content."""
+
 _PRESERVES = frozenset({"string", "normalizedString"})
 _INTEGERS = frozenset({"integer", "int", "long", "short", "nonNegativeInteger", "positiveInteger"})
 _FACETS = frozenset(
@@ -57,6 +60,7 @@ class Module:
     Attributes:
         version: ``version`` of the file, for example ``2.0``.
         types: Named types, those of the included files among them.
+        shared: Names of the types that come from included files.
     """
 
     path: Path
@@ -66,6 +70,7 @@ class Module:
     version: str
     roots: tuple[Root, ...]
     types: Mapping[str, Type]
+    shared: frozenset[str]
 
     def elements(self) -> Iterator[Element]:
         """Every element that the file and what it includes declare."""
@@ -104,7 +109,8 @@ def _read_module(path: Path, tree: Any, included: dict[Path, _File]) -> Module:
         Root(Kind(name, major, node.get("name")), namespace, version, file.element(node))
         for node in tree.iterchildren(f"{XS}element")
     )
-    return Module(path, name, major, namespace, version, roots, file.all_types())
+    shared = frozenset(own for each in file.includes for own in each.all_types())
+    return Module(path, name, major, namespace, version, roots, file.all_types(), shared)
 
 
 def _parse(path: Path) -> Any:
@@ -200,7 +206,7 @@ class _File:
         if name is None or reference is None or extra:
             raise ContractError(f"{self.path.name}: element {name} needs just a name and a type")
         node_type = self._referenced(node, reference)
-        marks = note.marks | node_type.note.marks
+        marks = (note.marks | node_type.note.marks) - {OPEN}
         json = json_name(name)
         if isinstance(node_type, Simple) and node_type.form is Form.CENTS:
             json += CENTS_SUFFIX

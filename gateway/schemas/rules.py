@@ -64,6 +64,21 @@ def read_rules(path: Path = RULES_FILE) -> tuple[Rule, ...]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What a person reads about a rule, in both languages."""
+
+    nl: str
+    en: str
+
+
+def explanations(path: Path = RULES_FILE) -> dict[str, Explained]:
+    """Every rule that a finding can name, those of form and of business, by code."""
+    tables = tomllib.loads(path.read_text("utf-8"))
+    rows = [*tables["vorm"], *tables["regel"]]
+    return {row["code"]: Explained(row["nl"], row["en"]) for row in rows}
+
+
 @dataclass(slots=True)
 class Post:
     """A step in a document where rules wait: the rules of one kind as one tree, so that a

@@ -26,9 +26,7 @@ def translate(validated: Validated, catalogue: Catalogue) -> Canonical:
     codec = catalogue.kinds[validated.kind]
     if not codec.headed:
         dialect = validated.verified.received.dialect
-        raise Refusal(
-            Code.SCHEMA_ONGELDIG, finding(codec, dialect, Spot(validated.tree), KIND)
-        )
+        raise Refusal(Code.SCHEMA_ONGELDIG, finding(codec, dialect, Spot(validated.tree), KIND))
     document = codec.decode(validated.tree)
     header = header_of(document)
     return Canonical(validated.verified, validated.kind, header, document)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -37,12 +38,17 @@ from tests.conformance.submissions import (
 )
 
 LATER = NOON + timedelta(minutes=1)
-ADA = {"by": "ada", "why": "eindpunt hersteld", "at": LATER}
+ADA: dict[str, Any] = {"by": "ada", "why": "eindpunt hersteld", "at": LATER}
 
 
-def stranding(number: int = 1, **changes: object) -> Stranding:
-    given = {"reason": Reason.GEWEIGERD, "note": "SCHEMA_ONGELDIG", "at": NOON, **changes}
-    return Stranding(delivery_id=a_submission(number).delivery_id, **given)  # type: ignore[arg-type]
+def stranding(number: int = 1, **changes: Any) -> Stranding:
+    given: dict[str, Any] = {
+        "reason": Reason.GEWEIGERD,
+        "note": "SCHEMA_ONGELDIG",
+        "at": NOON,
+        **changes,
+    }
+    return Stranding(delivery_id=a_submission(number).delivery_id, **given)
 
 
 def garbage(raw: bytes = b"\x00niets") -> Stranding:
@@ -55,9 +61,9 @@ def state_of(ledger: SqlLedger, number: int = 1) -> State:
     return view.state
 
 
-def stranded(ledger: SqlLedger, count: int = 1, **changes: object) -> list[int]:
+def stranded(ledger: SqlLedger, count: int = 1, **changes: Any) -> list[int]:
     """So many messages in one conversation, the first of them dead; its letter."""
-    ledger.record(many(count), admitting(**changes), NOON)  # type: ignore[arg-type]
+    ledger.record(many(count), admitting(**changes), NOON)
     conclude(ledger, State.GESTRAND)
     return ids_of(dead(ledger))
 
@@ -162,9 +168,9 @@ def test_dead_letters_come_newest_first_and_every_field_narrows(ledger: SqlLedge
         ledger.conclude([told(each, State.GESTRAND, at=at, reason=reason)])
     ledger.strand([garbage()])
 
-    def found(**which: object) -> list[str | None]:
-        letters = ledger.dead_letters(DeadLetterFilter(**which))  # type: ignore[arg-type]
-        names = {each.delivery_id: each.canonical.decode()[-3] for each in lent}
+    def found(**which: Any) -> list[str | None]:
+        letters = ledger.dead_letters(DeadLetterFilter(**which))
+        names = {each.id: each.canonical.decode()[-3] for each in lent}
         return [names.get(each.delivery_id or "") for each in letters]
 
     every = [each.id for each in dead(ledger)]

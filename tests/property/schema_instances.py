@@ -59,7 +59,9 @@ def _record(node: Record) -> Strategy:
     choices = [_choice(part) for part in node.parts if isinstance(part, Choice)]
     if not choices:
         return fixed
-    return st.tuples(fixed, *choices).map(lambda parts: {k: v for part in parts for k, v in part.items()})
+    return st.tuples(fixed, *choices).map(
+        lambda parts: {k: v for part in parts for k, v in part.items()}
+    )
 
 
 def _choice(choice: Choice) -> Strategy:
@@ -91,7 +93,9 @@ def _simple(node: Simple) -> Strategy:
 def _instants() -> Strategy:
     zones = st.one_of(
         st.just("Z"),
-        st.builds("{}{:02d}:{:02d}".format, st.sampled_from("+-"), st.integers(1, 13), st.integers(0, 59)),
+        st.builds(
+            "{}{:02d}:{:02d}".format, st.sampled_from("+-"), st.integers(1, 13), st.integers(0, 59)
+        ),
     )
     moments = st.datetimes(datetime(1000, 1, 1), datetime(2999, 12, 31))  # noqa: DTZ001 - the zone is drawn
     return st.builds("{}{}".format, moments.map(datetime.isoformat), zones)

@@ -36,7 +36,9 @@ MUTATED = settings(PER_KIND, max_examples=250)
 
 def has_odd_space_between_elements(tree: etree._Element) -> bool:
     """No-break space between elements: text to libxml2 (rightly), white space to xmlschema."""
-    between = [text for each in tree.iter() if len(each) for text in (each.text, *(c.tail for c in each))]
+    between = [
+        text for each in tree.iter() if len(each) for text in (each.text, *(c.tail for c in each))
+    ]
     return any(text and not text.strip() and text.strip(" \t\n\r") for text in between)
 
 
@@ -55,9 +57,7 @@ WHOLE_KINDS = [kind for kind in KINDS if CATALOGUE.kinds[kind].headed]
 """Not Aflevering: what it carries is described by the schema of the carried kind."""
 
 BY_MODULE = {
-    schema.module: xmlschema.XMLSchema10(
-        str(schema.module.path), allow="local", defuse="always"
-    )
+    schema.module: xmlschema.XMLSchema10(str(schema.module.path), allow="local", defuse="always")
     for schema in CATALOGUE.modules.values()
 }
 

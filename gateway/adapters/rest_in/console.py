@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
@@ -31,7 +31,7 @@ footer{color:#52616b;font-size:.9rem;margin-top:2rem}code{background:var(--soft)
 """
 
 
-def routes(services: Services) -> APIRouter:
+def routes(services: Services, broker_healthy: Callable[[], bool | None]) -> APIRouter:
     """The routes of this room; mounted on the admin listener only."""
     router = APIRouter(include_in_schema=False)
 
@@ -39,7 +39,7 @@ def routes(services: Services) -> APIRouter:
     async def console() -> Response:
         overview = await services.writer.read(services.ledger.overview)
         names = {oin: p.naam for oin, p in services.line.directory().parties.items()}
-        page = render(overview, names, at=instant(services.line.clock()))
+        page = render(overview, names, at=instant(services.line.clock()), broker=broker_healthy())
         return HTMLResponse(page, headers={"Refresh": "10"})
 
     @router.get("/console/stand.json")
@@ -50,7 +50,12 @@ def routes(services: Services) -> APIRouter:
     return router
 
 
-def render(overview: Mapping[str, Any], names: Mapping[Any, str], *, at: str) -> str:
+BROKER = {None: "geen ingesteld", True: "bereikbaar", False: "onbereikbaar; afleveringen wachten"}
+
+
+def render(
+    overview: Mapping[str, Any], names: Mapping[Any, str], *, at: str, broker: bool | None
+) -> str:
     """The page as HTML; everything from outside is escaped."""
     dead = int(overview["open_dead_letters"])
     cards = [
@@ -72,7 +77,8 @@ def render(overview: Mapping[str, Any], names: Mapping[Any, str], *, at: str) ->
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Gateway: stand van zaken</title><style>{STYLE}</style></head><body>"
         "<header><h1>Berichtengateway schuldhulp</h1>"
-        f"<p>Stand van {escape(at)}; ververst elke 10 seconden</p></header><main>"
+        f"<p>Stand van {escape(at)}; ververst elke 10 seconden. Grootboek: bereikbaar. "
+        f"Broker: {BROKER[broker]}.</p></header><main>"
         f'<section class="cards" aria-label="Samenvatting">{tiles}</section>'
         "<table><caption>Afleveringen per ontvanger</caption><thead><tr>"
         f'<th scope="col">OIN</th><th scope="col">Naam</th>{heads}</tr></thead>'

@@ -37,7 +37,7 @@ def parties_app(
     ):
         app.include_router(router)
     if with_console:
-        app.include_router(console.routes(services))
+        app.include_router(console.routes(services, broker_healthy))
     return EveryResponse(app)
 
 
@@ -46,7 +46,7 @@ def admin_app(
 ) -> ASGIApp:
     """What only operators reach."""
     app = _bare()
-    app.include_router(console.routes(services))
+    app.include_router(console.routes(services, broker_healthy))
     app.include_router(health.routes(services, broker_healthy))
     return EveryResponse(app)
 
