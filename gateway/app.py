@@ -22,7 +22,7 @@ from collections.abc import (
 )
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.adapters.breaker import Breaker
-from gateway.adapters.courier import Courier
+from gateway.adapters.breaker import Breaker, BreakerPolicy
+from gateway.adapters.courier import Courier, Pace
 from gateway.adapters.directory_watch import DirectoryWatch
 from gateway.adapters.egress import Egress, SystemResolver
 from gateway.adapters.keys import GatewayKeys
@@ -63,6 +63,21 @@ DIGEST_KEY = "samenvatting.sleutel"
 DIGEST_KEY_BYTES = 32
 HEAL_EVERY_SECONDS = 30.0
 STOP_WITHIN_SECONDS = 20.0
+
+PACES = {
+    Channel.PUSH: Pace(),
+    # one broker serves all parties, and confirms come within milliseconds
+    Channel.QUEUE: Pace(
+        slots=512, per_party=256, attempt=timedelta(seconds=10), margin=timedelta(seconds=20)
+    ),
+}
+BREAKERS = {
+    Channel.PUSH: BreakerPolicy(),
+    # a broker that is down is down for everybody, and back for everybody
+    Channel.QUEUE: BreakerPolicy(
+        first_pause=timedelta(seconds=1), longest_pause=timedelta(seconds=5)
+    ),
+}
 
 Task = Callable[[], Coroutine[Any, Any, None]]
 """Something that a process does all the time."""
@@ -228,8 +243,9 @@ def _couriers(services: Services, broker: Broker | None, stack: AsyncExitStack) 
             work,
             partial(dispatch, line=line),
             channels=frozenset({channel}),
-            breaker=Breaker(),
+            breaker=Breaker(BREAKERS[channel]),
             now=utc_now,
+            pace=PACES[channel],
         )
         for channel in ways
     ]

@@ -33,10 +33,12 @@ LONGEST_ATTRIBUTE = 4096
 """Bytes in one attribute."""
 MOST_STRANGE_NAMES = 16
 """Names outside the contract that reach the schema, which says best what is wrong."""
+LONGEST_TAG = 8192
+"""Bytes of one tag with its attributes."""
 LONGEST_KEPT_TAG = 256
 """Bytes of a tag that is judged once and remembered."""
-MOST_KINDS_OF_SPACE = 64
-"""Different long runs of white space between tags; indentation needs about thirty."""
+MOST_ODD_SPACES = 32
+"""Different long runs of white space between tags that are not plain indentation."""
 
 _PARSER = etree.XMLParser(
     encoding="utf-8",
@@ -64,13 +66,15 @@ _ATTRIBUTE = re.compile(
     rb"""([A-Za-z_][\w.:-]{0,99})%(s)s{0,9}=%(s)s{0,9}(?:"([^"<>]*)"|'([^'<>]*)')"""
     % {b"s": _SPACE}
 )
-_TAG = re.compile(rb"<[^<>]*>?")
+_TAG = re.compile(rb"<[^>]*")  # without its end: a tag that has none is not well-formed
 _STRICT_TAG = re.compile(
     rb"</?(?:([A-Za-z_][\w.-]{0,63}):)?([A-Za-z_][\w.-]{0,99})"
-    rb"((?:%s+%s)*)%s*/?>" % (_SPACE, _ATTRIBUTE.pattern, _SPACE)
+    rb"((?:%s+%s)*)%s*/?" % (_SPACE, _ATTRIBUTE.pattern, _SPACE)
 )
 _CHARACTER_DATA = re.compile(rb"<!\[CDATA\[.*?\]\]>", re.DOTALL)
 _BAD_REFERENCE = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)")
+_PREFIX = re.compile(rb"xmlns:([\w.-]+)")
+_INDENT = re.compile(rb"[\r\n]*(?: *|\t*)")
 _LONG_SPACE = re.compile(rb">(%s{16,})(?=<)" % _SPACE)
 _OURS = re.compile(rb"urn:nld:schuldhulp-gateway:[a-z][a-z0-9-]*:v[1-9][0-9]{0,3}")
 _FOREIGN = frozenset({XMLDSIG.encode(), EXC_C14N.encode(), XSI.encode()})
@@ -128,11 +132,12 @@ def _judge_encoding(body: bytes) -> None:
 
 
 def _judge_markup(body: bytes) -> None:
-    # These cannot occur in text, where "<" is escaped; in CDATA we refuse them too.
-    if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
-        raise _refuse("doctype", code=Code.DOCTYPE_VERBODEN)
-    if b"<!--" in body:
-        raise _refuse("commentaar")
+    if b"<!" in body:
+        # These cannot occur in text, where "<" is escaped; in CDATA we refuse them too.
+        if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
+            raise _refuse("doctype", code=Code.DOCTYPE_VERBODEN)
+        if b"<!--" in body:
+            raise _refuse("commentaar")
     start = 3 if body.startswith(b"\xef\xbb\xbf") else 0
     if b"<?" in body:
         declaration = _DECLARATION.match(body, start)
@@ -156,6 +161,7 @@ def _judge_tags(body: bytes) -> None:
     that cannot be inside a tag, so that nothing hides between its marks.
     """
     markup = _CHARACTER_DATA.sub(b">", body) if b"<![CDATA[" in body else body
+    prefixes = frozenset(_PREFIX.findall(markup))
     strange: set[bytes] = set()
     for tag in set(_TAG.findall(markup)) - _plain_tags():
         if tag.startswith(b"<?"):
@@ -165,13 +171,14 @@ def _judge_tags(body: bytes) -> None:
         except Refusal as refusal:
             place = _line(body, body.find(tag))
             raise _refuse(refusal.findings[0].rule, place) from None
-        if name is None or (prefix is not None and b"xmlns:" + prefix not in body):
+        if name is None or (prefix is not None and prefix not in prefixes):
             strange.add(tag.partition(b" ")[0])
     if len(strange) > MOST_STRANGE_NAMES:
         raise _refuse("namen")
     if b"&" in markup and (found := _BAD_REFERENCE.search(markup)):
         raise _refuse("welgevormd", _line(markup, found.start()))
-    if len(set(_LONG_SPACE.findall(markup))) > MOST_KINDS_OF_SPACE:
+    spaces = set(_LONG_SPACE.findall(markup))
+    if sum(_INDENT.fullmatch(space) is None for space in spaces) > MOST_ODD_SPACES:
         raise _refuse("witruimte")
 
 
@@ -183,6 +190,8 @@ def _name_in_tag(tag: bytes) -> tuple[bytes | None, bytes | None]:
 
 @lru_cache(maxsize=4096)
 def _read_tag(tag: bytes) -> tuple[bytes | None, bytes | None]:
+    if len(tag) > LONGEST_TAG:
+        raise _refuse("tag-lengte")
     found = _STRICT_TAG.fullmatch(tag)
     if found is None:
         raise _refuse("welgevormd")
@@ -211,7 +220,7 @@ def _vocabulary() -> frozenset[bytes]:
 @cache
 def _plain_tags() -> frozenset[bytes]:
     """The tags of the contract as they are mostly written: no prefix, no attributes."""
-    forms = (b"<%s>", b"</%s>", b"<%s/>")
+    forms = (b"<%s", b"</%s", b"<%s/")
     return frozenset(form % name for form in forms for name in _vocabulary())
 
 

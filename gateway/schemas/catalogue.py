@@ -102,7 +102,13 @@ class Catalogue:
         tags: dict[str, Codec] = {}
         documents: dict[tuple[str, int, str], Codec] = {}
         headless: dict[str, Codec] = {}
-        catalogue = cls(*map(MappingProxyType, (kinds, modules, tags, documents, headless)))
+        catalogue = cls(
+            MappingProxyType(kinds),
+            MappingProxyType(modules),
+            MappingProxyType(tags),
+            MappingProxyType(documents),
+            MappingProxyType(headless),
+        )
         for codec in _codecs(modules.values(), catalogue, rules):
             kind, name = codec.kind, codec.root.element.json
             kinds[kind] = tags[codec.root.tag] = codec

@@ -16,7 +16,7 @@ from lxml import etree
 from gateway.message import Json
 from gateway.schemas.plan import Carrier, Element, Form, Listing, Record, Root, Simple, Type
 
-Decoder = Callable[[etree._Element], Any]
+Decoder = Callable[[etree._Element], Any]  # noqa: SLF001 - lxml's name for its type
 
 STUURGEGEVENS = "Stuurgegevens"
 IDENTIFIERS = frozenset(

@@ -27,7 +27,6 @@ from gateway.schemas.plan import (
     Record,
     Root,
     Simple,
-    Type,
 )
 
 WRONG_TYPE = "json-type"

@@ -155,17 +155,18 @@ class _File:
         return types | {name: self.type(name) for name in self.nodes}
 
     def type(self, name: str) -> Type:
-        built = self._find(name)
+        built = self.find(name)
         if built is None:
             raise ContractError(f"{self.path.name}: no type {name}")
         return built
 
-    def _find(self, name: str) -> Type | None:
+    def find(self, name: str) -> Type | None:
+        """The type of this name here or in an included file."""
         if name not in self.built and name in self.nodes:
             self.built[name] = self._build(name, self.nodes[name])
         if name in self.built:
             return self.built[name]
-        return next((found for file in self.includes if (found := file._find(name))), None)
+        return next((found for file in self.includes if (found := file.find(name))), None)
 
     def _build(self, name: str, node: Any) -> Type:
         if node.tag == f"{XS}simpleType":

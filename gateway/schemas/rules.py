@@ -81,8 +81,11 @@ def explanations(path: Path = RULES_FILE) -> dict[str, Explained]:
 
 @dataclass(slots=True)
 class Post:
-    """A step in a document where rules wait: the rules of one kind as one tree, so that a
-    message is walked once and only where there is something to check."""
+    """A step in a document where rules wait.
+
+    The rules of one kind as one tree: a message is walked once, and only where there is
+    something to check.
+    """
 
     checks: list[tuple[Rule, Check]] = field(default_factory=list)
     below: dict[str, Post] = field(default_factory=dict)
@@ -161,20 +164,20 @@ def resolves(node: Type | None, path: str) -> bool:
 
 def broken(post: Post, document: Json, today: date) -> Iterator[tuple[Rule, str]]:
     """Every rule that a document breaks, with the JSON pointer of the place."""
-    yield from _visit(post, document, {}, "", "", today)
+    yield from _visit(post, document, {}, "", today)
 
 
 def _visit(
-    post: Post, value: Any, parent: Mapping[str, Any], at: str, above: str, today: date
+    post: Post, value: Any, parent: Mapping[str, Any], at: str, today: date
 ) -> Iterator[tuple[Rule, str]]:
     for rule, check in post.checks:
         for hit in check(value, parent, today):
-            yield rule, above + hit if hit else at
+            yield rule, at.rpartition("/")[0] + hit if hit else at
     if isinstance(value, list):
         items = post.below[ANY_STEP]
         for number, item in enumerate(value):
-            yield from _visit(items, item, parent, f"{at}/{number}", at, today)
+            yield from _visit(items, item, parent, f"{at}/{number}", today)
         return
     for step, below in post.below.items():
         if step in value:
-            yield from _visit(below, value[step], value, f"{at}/{step}", at, today)
+            yield from _visit(below, value[step], value, f"{at}/{step}", today)

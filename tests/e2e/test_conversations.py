@@ -6,7 +6,8 @@ import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import httpx
@@ -29,8 +30,6 @@ conversations = load_all()
 
 CREDITORS = {"se", "incasso", "publieke-se"}
 """Roles that write and read XML; the others write and read JSON."""
-
-BY_QUEUE = {"shv": SHV, "shv-fase1": SHV_FASE_1, "overige-shv": OVERIGE_SHV}
 
 
 class Inbox(Protocol):
@@ -59,10 +58,8 @@ class Postbus:
         return [self._read(item) for item in items]
 
     def _read(self, item: Json) -> Json:
-        if "xml" in item:
-            told: Json = self.peer.believe_xml(item["xml"].encode())["aflevering"]
-            return told
-        told = item["aflevering"]
+        read = self.peer.believe_xml(item["xml"].encode()) if "xml" in item else item
+        told: Json = read["aflevering"]
         return told
 
     async def is_empty(self) -> bool:
@@ -132,42 +129,49 @@ class Town:
     """
 
     world: World
+    catalogue: Catalogue
     port: int | None = None
     broker: Broker | None = None
-    catalogue: Catalogue = field(default_factory=Catalogue.load)
 
     @asynccontextmanager
-    async def people(self) -> AsyncIterator[People]:
-        """Everybody at work; the endpoint listens, the subscribers are logged in."""
+    async def people(self, roles: Iterable[str]) -> AsyncIterator[People]:
+        """Who plays these roles, at work: endpoints listen, subscribers are logged in."""
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(httpx.AsyncClient(timeout=30))
             reach = Reach(self.world, self.catalogue, client)
-            peers: dict[str, Peer] = {
-                role: reach.creditor(oin) if role in CREDITORS else reach.case_system(oin)
-                for role, oin in PARTIES.items()
-                if role != "gateway"
-            }
-            inboxes: dict[str, Inbox] = {role: Postbus(peer) for role, peer in peers.items()}
-            if self.port is not None:
-                endpoint = Endpoint()
-                await stack.enter_async_context(serving(endpoint, self.port))
-                inboxes["se"] = Pushed(reach.creditor(SE), endpoint)
-            if self.broker is not None:
-                for role, oin in BY_QUEUE.items():
-                    party = queue_party(self.broker, reach.case_system(oin))
-                    inboxes[role] = Queue(await stack.enter_async_context(party))
+            peers: dict[str, Peer] = {}
+            inboxes: dict[str, Inbox] = {}
+            for role in roles:
+                oin = PARTIES[role]
+                if role in CREDITORS:
+                    creditor = reach.creditor(oin)
+                    peers[role], inboxes[role] = creditor, Postbus(creditor)
+                    if oin == SE and self.port is not None:
+                        endpoint = Endpoint()
+                        await stack.enter_async_context(serving(endpoint, self.port))
+                        inboxes[role] = Pushed(creditor, endpoint)
+                else:
+                    system = reach.case_system(oin)
+                    peers[role], inboxes[role] = system, Postbus(system)
+                    if self.broker is not None:
+                        party = await stack.enter_async_context(queue_party(self.broker, system))
+                        inboxes[role] = Queue(party)
             yield People(peers, inboxes)
 
 
 @contextmanager
-def by_postbus(new_world: NewWorld, folder: pytest.TempPathFactory) -> Iterator[Town]:
+def by_postbus(new_world: NewWorld, folder: Path, catalogue: Catalogue) -> Iterator[Town]:
     """The embedded default: SQLite, no broker, everybody collects."""
-    yield Town(new_world(folder.mktemp("postbus") / "gateway"))
+    yield Town(new_world(folder), catalogue)
 
 
 @contextmanager
 def by_broker(
-    new_world: NewWorld, folder: pytest.TempPathFactory, postgres: Postgres, rabbitmq: RabbitMQ
+    new_world: NewWorld,
+    folder: Path,
+    catalogue: Catalogue,
+    postgres: Postgres,
+    rabbitmq: RabbitMQ,
 ) -> Iterator[Town]:
     """PostgreSQL and RabbitMQ: debt helpers by queue, a creditor by push, others collect."""
     vhost, database = f"gesprekken-{uuid.uuid4().hex[:8]}", postgres.create(template=TEMPLATE)
@@ -190,13 +194,9 @@ def by_broker(
         ),
     )
     try:
-        world = new_world(
-            folder.mktemp("broker") / "gateway",
-            entries,
-            ledger=postgres.url(database),
-            broker=broker.url,
-        )
-        yield Town(world, port, broker)
+        ledger = postgres.url(database)
+        world = new_world(folder, entries, ledger=ledger, broker=broker.url)
+        yield Town(world, catalogue, port, broker)
     finally:
         rabbitmq.retire_vhost(vhost)
         postgres.drop(database)
@@ -212,15 +212,19 @@ def by_broker(
     ],
 )
 def town(
-    request: pytest.FixtureRequest, new_world: NewWorld, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    new_world: NewWorld,
+    catalogue: Catalogue,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Town]:
     """One running gateway for all conversations of a configuration."""
+    folder = tmp_path_factory.mktemp("gesprekken") / "gateway"
     if request.param == "postbus":
-        made = by_postbus(new_world, tmp_path_factory)
+        made = by_postbus(new_world, folder, catalogue)
     else:
         postgres: Postgres = request.getfixturevalue("postgres_server")
         rabbitmq: RabbitMQ = request.getfixturevalue("rabbitmq_server")
-        made = by_broker(new_world, tmp_path_factory, postgres, rabbitmq)
+        made = by_broker(new_world, folder, catalogue, postgres, rabbitmq)
     with made as town, as_process(town.world):
         yield town
 
@@ -231,7 +235,8 @@ def town(
 async def test_a_conversation_arrives_whole_in_order_believed_and_confirmed(
     town: Town, gesprek: Gesprek
 ) -> None:
-    async with town.people() as people:
+    roles = {role for stap in gesprek.stappen for role in (stap.van, stap.naar)}
+    async with town.people(roles) as people:
         sent = await hand_in(people, gesprek)
 
         arrived = {role: await people.inboxes[role].take(len(sent[role])) for role in sent}
@@ -261,7 +266,7 @@ async def hand_in(people: People, gesprek: Gesprek) -> dict[str, list[Json]]:
         assert outcome(answer) == stap.verwacht, f"{stap.als}: {answer.text}"
         if not stap.accepted:
             continue
-        receipt = ontvangstbevestiging(people, answer)
+        receipt = ontvangstbevestiging(people.peers[stap.van], answer)
         if stap.herhaalt is None:
             assert answer.status_code == httpx.codes.ACCEPTED
             sent[stap.naar].append(document)
@@ -278,14 +283,11 @@ def outcome(answer: httpx.Response) -> str:
     return ACCEPTED if answer.is_success else str(answer.json()["code"])
 
 
-def ontvangstbevestiging(people: People, answer: httpx.Response) -> Json:
-    """The receipt, in whatever form it came."""
-    receipt: Json
-    if answer.headers["content-type"].startswith("application/xml"):
-        catalogue = people.peers["se"].catalogue
-        receipt = catalogue.to_json(xml.parse(answer.content))["ontvangstbevestiging"]
-    else:
-        receipt = answer.json()["ontvangstbevestiging"]
+def ontvangstbevestiging(sender: Peer, answer: httpx.Response) -> Json:
+    """The receipt, in the form of its reader."""
+    in_xml = answer.headers["content-type"].startswith("application/xml")
+    told = sender.catalogue.to_json(xml.parse(answer.content)) if in_xml else answer.json()
+    receipt: Json = told["ontvangstbevestiging"]
     return receipt
 
 

@@ -74,20 +74,24 @@ def _choice(choice: Choice) -> Strategy:
 def _simple(node: Simple) -> Strategy:
     if node.codes:
         return st.sampled_from([code.value for code in node.codes])
-    if node.form is Form.BOOLEAN:
-        return st.booleans()
-    if node.form is Form.CENTS:
-        largest = 10 ** int(node.facet("totalDigits") or 12) - 1
-        return st.integers(-largest, largest)
-    if node.form is Form.INTEGER:
-        return st.integers(*whole_range(node))
-    if node.base == "date":
-        return st.dates(date(1000, 1, 1), date(2999, 12, 31)).map(date.isoformat)
-    if node.base == "dateTime":
-        return _instants()
-    if node.base == "base64Binary":
-        return st.binary(min_size=1, max_size=40).map(lambda content: b64encode(content).decode())
-    return _text(node)
+    match node.form:
+        case Form.BOOLEAN:
+            return st.booleans()
+        case Form.CENTS:
+            largest = 10 ** int(node.facet("totalDigits") or 12) - 1
+            return st.integers(-largest, largest)
+        case Form.INTEGER:
+            return st.integers(*whole_range(node))
+        case Form.TEXT:
+            return TEXTS_BY_BASE[node.base]() if node.base in TEXTS_BY_BASE else _text(node)
+
+
+def _days() -> Strategy:
+    return st.dates(date(1000, 1, 1), date(2999, 12, 31)).map(date.isoformat)
+
+
+def _files() -> Strategy:
+    return st.binary(min_size=1, max_size=40).map(lambda content: b64encode(content).decode())
 
 
 def _instants() -> Strategy:
@@ -99,6 +103,9 @@ def _instants() -> Strategy:
     )
     moments = st.datetimes(datetime(1000, 1, 1), datetime(2999, 12, 31))  # noqa: DTZ001 - the zone is drawn
     return st.builds("{}{}".format, moments.map(datetime.isoformat), zones)
+
+
+TEXTS_BY_BASE = {"date": _days, "dateTime": _instants, "base64Binary": _files}
 
 
 def _text(node: Simple) -> Strategy:

@@ -1,0 +1,68 @@
+"""Settings: read once, every problem at once, nothing unsafe by accident."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from gateway.settings import HARD_LIMIT_BYTES, Settings, SettingsInvalid, load
+
+PRODUCTION = {"GATEWAY_ENVIRONMENT": "productie", "GATEWAY_OIN": "00000003990090000000"}
+
+
+def test_without_any_setting_it_is_a_trial_on_loopback() -> None:
+    assert load({}) == Settings()
+    assert load({}).host == "127.0.0.1"
+
+
+def test_settings_of_others_are_not_ours() -> None:
+    assert load({"PATH": "/usr/bin", "GATEWAY_TESTS_ALL": "1"}) == Settings()
+
+
+def test_numbers_are_seconds_and_bytes() -> None:
+    settings = load({"GATEWAY_SKEW": "5", "GATEWAY_LARGEST_BODY": "1000"})
+
+    assert settings.skew == timedelta(seconds=5)
+    assert settings.largest_body == 1000
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GATEWAY_NO_SUCH", "1"),
+        ("GATEWAY_PORT", "http"),
+        ("GATEWAY_SKEW", "-1"),
+        ("GATEWAY_PROXIES", "proxy.local"),
+        ("GATEWAY_ROLES", "ontvangen,slapen"),
+        ("GATEWAY_ROLES", ""),
+        ("GATEWAY_OIN", "123"),
+        ("GATEWAY_ENVIRONMENT", "acceptatie"),
+        ("GATEWAY_LEDGER", "mysql://x"),
+        ("GATEWAY_LARGEST_BODY", str(HARD_LIMIT_BYTES + 1)),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_and_is_named(variable: str, value: str) -> None:
+    with pytest.raises(SettingsInvalid, match=variable):
+        load({variable: value})
+
+
+def test_all_problems_are_reported_together() -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        load({"GATEWAY_PORT": "x", "GATEWAY_OIN": "1", "GATEWAY_WRONG": ""})
+
+    assert len(str(refused.value).splitlines()) == 3
+
+
+def test_production_refuses_a_test_oin() -> None:
+    with pytest.raises(SettingsInvalid, match="test OIN"):
+        load({"GATEWAY_ENVIRONMENT": "productie"})
+
+    assert load(PRODUCTION).environment == "productie"
+
+
+def test_the_console_shares_a_port_only_on_loopback() -> None:
+    with pytest.raises(SettingsInvalid, match="GATEWAY_ADMIN_PORT"):
+        load({"GATEWAY_HOST": "0.0.0.0"})
+
+    assert load({"GATEWAY_HOST": "0.0.0.0", "GATEWAY_ADMIN_PORT": "8081"}).admin_port == 8081
