@@ -124,9 +124,7 @@ def measure_stations(
     ledger = open_ledger(world.settings.ledger)
     _, text = ledger.directory()
     ledger.close()
-    measured = {
-        size.name: stations.measure(world, text, catalogue, pki, size) for size in found
-    }
+    measured = {size.name: stations.measure(world, text, catalogue, pki, size) for size in found}
     table = Table(title="Microseconds per station (median, one core)", title_justify="left")
     table.add_column("station")
     for size in found:

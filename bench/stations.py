@@ -35,7 +35,9 @@ def microseconds(work: Callable[[], object]) -> float:
     return sorted(spent)[REPEATS // 2] / 1000
 
 
-def measure(world: World, text: str, catalogue: Catalogue, pki: Pki, size: Size) -> dict[str, float]:
+def measure(
+    world: World, text: str, catalogue: Catalogue, pki: Pki, size: Size
+) -> dict[str, float]:
     """What each station costs for a document of this size."""
     directory = directory_of(1, text)
     body = signed(catalogue, pki, size.claims)

@@ -234,13 +234,14 @@ def _couriers(services: Services, broker: Broker | None, stack: AsyncExitStack) 
     push = PushOut(Egress(tls, resolver), now=utc_now)
     stack.push_async_callback(push.aclose)
     ways: dict[Channel, ChannelOut] = {Channel.PUSH: push}
+    work = {Channel.PUSH: LedgerWork(services.writer, services.ledger)}
     if broker is not None:
         ways[Channel.QUEUE] = broker.queue_out
+        work[Channel.QUEUE] = LedgerWork(services.writer, services.ledger, broker.healthy)
     line = replace(services.line, channels=ways)
-    work = LedgerWork(services.writer, services.ledger)
     return [
         Courier(
-            work,
+            work[channel],
             partial(dispatch, line=line),
             channels=frozenset({channel}),
             breaker=Breaker(BREAKERS[channel]),

@@ -58,6 +58,8 @@ def aflevering(delivery: Delivery, *, dialect: Dialect) -> Json:
     }
     if dialect is not delivery.original_dialect:
         body["bewerkingen"] = ["VERTAALD"]
+    if delivery.overtakes:
+        body["voorrang"] = True
     if delivery.warnings:
         body["waarschuwingen"] = list(delivery.warnings)
     body["bericht"] = document

@@ -222,6 +222,7 @@ class Delivery:
         original_sha256: SHA-256 of the bytes as sent, 64 lower-case hex digits.
         original_dialect: The form in which the sender wrote it.
         warnings: ``[{"regel": …, "pad": …}]`` as recorded at acceptance.
+        overtakes: It went ahead of what its recipient did not have yet.
     """
 
     id: str
@@ -242,6 +243,7 @@ class Delivery:
     original_dialect: Dialect
     signer_fingerprint: str
     warnings: tuple[Json, ...] = ()
+    overtakes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

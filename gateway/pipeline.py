@@ -87,7 +87,12 @@ async def accept(received: Received, line: Line) -> Receipt:
         Fault: nothing was recorded; the sender may send the same again.
     """
     submission = await line.run(lambda: examine(received, line), len(received.body))
-    return await line.record(submission)
+    try:
+        return await line.record(submission)
+    except Refusal as refusal:
+        header = submission.message.header
+        refusal.party, refusal.referentienummer = header.afzender, header.referentienummer
+        raise
 
 
 def examine(received: Received, line: Line) -> Submission:
@@ -114,14 +119,7 @@ def admission(line: Line) -> Callable[[Submission], Admitted]:
     """Station admit, bound to what it needs; the ledger calls it inside its batch."""
 
     def admit_one(submission: Submission) -> Admitted:
-        try:
-            return admit(
-                submission, directory=line.directory(), gateway=line.gateway, skew=line.skew
-            )
-        except Refusal as refusal:
-            refusal.party = submission.message.header.afzender
-            refusal.referentienummer = submission.message.header.referentienummer
-            raise
+        return admit(submission, directory=line.directory(), gateway=line.gateway, skew=line.skew)
 
     return admit_one
 

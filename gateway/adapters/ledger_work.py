@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from gateway.adapters.ledger.writer import Writer
@@ -12,11 +12,19 @@ from gateway.record import Ledger
 
 
 class LedgerWork:
-    """``courier.Work`` on a ledger."""
+    """``courier.Work`` on a ledger.
 
-    def __init__(self, writer: Writer, ledger: Ledger) -> None:
+    Args:
+        passable: Whether anything can leave now. While our own way out is closed nothing is
+            lent: an outage of ours is no failed attempt, and is over for all at once.
+    """
+
+    def __init__(
+        self, writer: Writer, ledger: Ledger, passable: Callable[[], bool] = lambda: True
+    ) -> None:
         self._writer = writer
         self._ledger = ledger
+        self._passable = passable
 
     async def lease(
         self,
@@ -27,7 +35,9 @@ class LedgerWork:
         channels: frozenset[Channel],
         closed: frozenset[Oin],
     ) -> Sequence[Delivery]:
-        """See ``Ledger.lease``."""
+        """See ``Ledger.lease``; nothing while the way out is closed."""
+        if not self._passable():
+            return []
         return await self._writer.run(
             lambda: self._ledger.lease(
                 now=now, until=until, limit=limit, channels=channels, closed=closed

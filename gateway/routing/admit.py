@@ -11,6 +11,7 @@ from gateway.errors import Code, Finding, Refusal
 from gateway.message import Admitted, Canonical, Oin, Submission, as_bytes
 from gateway.replies import receipt
 from gateway.routing.directory import Directory, Party
+from gateway.routing.lanes import overtakes
 
 OLDEST = timedelta(days=30)
 """A tijdstip further back is refused; identities are kept longer than this."""
@@ -47,6 +48,7 @@ def admit(
         channel=recipient.channel,
         awaits_confirmation=recipient.awaits_confirmation,
         blocks=recipient.blocks,
+        overtakes=overtakes(message),
         receipt=as_bytes(
             receipt(
                 submission,

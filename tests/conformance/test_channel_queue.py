@@ -113,6 +113,25 @@ async def test_a_full_queue_of_one_party_does_not_stop_another(broker: Broker) -
     assert attempted.answer is Answer.OFFERED
 
 
+async def test_a_stuck_queue_of_one_party_does_not_hold_up_another(broker: Broker) -> None:
+    topology = Topology(lambda: [SHV, OTHER])
+    async with BrokerConnection(
+        broker.url,
+        name="uit",
+        prepare=topology.declare,
+        publish_timeout=timedelta(seconds=0.5),
+    ) as connection:
+        await connection.until_healthy()
+        out = QueueOut(connection, GATEWAY)
+        with broker.server.stuck_queue(broker.vhost, party_queue(SHV)):
+            stuck = [asyncio.create_task(out.deliver(a_parcel(), a_party())) for _ in range(20)]
+            free = [await out.deliver(a_parcel(ontvanger=OTHER), a_party(OTHER)) for _ in range(20)]
+            attempts = await asyncio.gather(*stuck)
+
+    assert {attempt.answer for attempt in free} == {Answer.OFFERED}
+    assert set(attempts) == {Attempted(Answer.UNAVAILABLE, note="broker")}
+
+
 async def test_without_a_broker_it_is_unavailable_at_once() -> None:
     nowhere = "amqp://niemand:niets@127.0.0.1:9/x"
     async with BrokerConnection(nowhere, name="uit") as connection, asyncio.timeout(1):

@@ -7,7 +7,8 @@ The rows are in ``bad_messages``; what needs more than one request is below them
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import httpx
 import pytest
@@ -107,3 +108,84 @@ async def test_bad_input_is_refused_with_its_code_and_leaves_no_trace(row: Row, 
     assert here.kept() == kept
     added = (await here.refusals())[len(noted) :]
     assert [(each.code, each.party, each.count) for each in added] == [(row.code, row.party, 1)]
+
+
+# Too large
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
+async def test_a_body_of_21_mebibytes_is_refused_before_it_is_read(
+    declared: bool, here: Here
+) -> None:
+    kept = here.kept()
+
+    answer, written = await poured(here, 21 * MEBIBYTE, declared=declared)
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b'"code": "TE_GROOT"' in answer
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+    assert written <= (0 if declared else LIMIT) + IN_SOCKETS
+    assert here.kept() == kept
+
+
+async def test_a_body_without_an_end_is_read_up_to_the_limit_and_no_further(here: Here) -> None:
+    with grown() as memory:
+        answer, written = await poured(here, 200 * MEBIBYTE, declared=False)
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert written <= LIMIT + IN_SOCKETS
+    assert memory() < 4 * LIMIT
+
+
+async def test_a_body_as_large_as_the_limit_is_read(here: Here) -> None:
+    body = b"<a>" + b" " * (LIMIT - 7) + b"</a>"
+
+    answer = await here.post(here.as_xml(body))
+
+    assert len(body) == LIMIT
+    assert problem_of(answer)["code"] == "HANDTEKENING_ONTBREEKT"
+
+
+async def poured(here: Here, size: int, *, declared: bool) -> tuple[bytes, int]:
+    """Send so many bytes until the gateway hangs up; gives its answer and what was sent."""
+    settings = here.world.settings
+    reader, writer = await asyncio.open_connection(settings.host, settings.port)
+    length = f"Content-Length: {size}" if declared else "Transfer-Encoding: chunked"
+    head = ("POST /v1/berichten HTTP/1.1", "Host: gateway", "Content-Type: application/xml", length)
+    writer.write("\r\n".join((*head, "", "")).encode())
+    answer = asyncio.create_task(everything_from(reader))
+    part = b" " * (256 * 1024)
+    written = 0
+    with suppress(ConnectionError):
+        while written < size and not answer.done():
+            writer.write(part if declared else b"%x\r\n%b\r\n" % (len(part), part))
+            await writer.drain()
+            written += len(part)
+    writer.close()
+    return await answer, written
+
+
+async def everything_from(reader: asyncio.StreamReader) -> bytes:
+    """What is said until the connection ends, however it ends."""
+    said = b""
+    with suppress(ConnectionError):
+        while part := await reader.read(64 * 1024):
+            said += part
+    return said
+
+
+@contextmanager
+def grown() -> Iterator[Callable[[], int]]:
+    """How many bytes of memory this process needed at most, more than it had before."""
+    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    if not reset.exists():
+        yield lambda: 0
+        return
+    reset.write_text("5", encoding="ascii")  # the high-water mark starts again from here
+
+    def peak() -> int:
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
+        return int(found[1]) * 1024 if found else 0
+
+    before = peak()
+    yield lambda: peak() - before

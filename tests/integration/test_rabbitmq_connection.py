@@ -18,9 +18,21 @@ from pamqp.commands import Basic
 
 from gateway.adapters.rabbitmq.connection import TROUBLE, BrokerConnection, Unroutable
 from gateway.adapters.rabbitmq.consumer import Letter
+from gateway.adapters.rabbitmq.queue_out import QueueOut
 from gateway.adapters.rabbitmq.topology import INZENDING, Topology, answer_queue, party_queue
+from gateway.delivery import Answer
 from gateway.errors import BrokerUnavailable
-from tests.servers.party import SHV, at_broker, depth, eventually, submit, take_all
+from tests.servers.party import (
+    GATEWAY,
+    SHV,
+    a_parcel,
+    a_party,
+    at_broker,
+    depth,
+    eventually,
+    submit,
+    take_all,
+)
 from tests.servers.rabbitmq import Broker
 
 TOPOLOGY = Topology(lambda: [SHV])
@@ -37,7 +49,7 @@ async def connected(broker: Broker, **settings: timedelta) -> AsyncIterator[Brok
 
 async def publish(connection: BrokerConnection, message_id: str, body: bytes = b"{}") -> None:
     properties = Basic.Properties(message_id=message_id, delivery_mode=2)
-    await connection.publish(body, properties, exchange="", key=answer_queue(SHV))
+    await connection.publish(body, properties, exchange="", key=answer_queue(SHV), recipient=SHV)
 
 
 class Inbox:
@@ -164,7 +176,9 @@ async def test_a_wrong_password_says_so(broker: Broker) -> None:
 async def test_an_unroutable_message_is_told_apart(broker: Broker) -> None:
     async with connected(broker) as connection:
         with pytest.raises(Unroutable):
-            await connection.publish(b"{}", Basic.Properties(), exchange="", key="bestaat-niet")
+            await connection.publish(
+                b"{}", Basic.Properties(), exchange="", key="bestaat-niet", recipient=""
+            )
 
         await publish(connection, "b")
 
@@ -174,13 +188,12 @@ async def test_publishing_to_a_missing_exchange_mends_itself(broker: Broker) -> 
     async with connected(broker) as connection:
         async with at_broker(broker.url) as channel:
             await channel.exchange_delete("gateway.berichten")
-        properties, key = Basic.Properties(), f"{SHV}.x.y.v1"
+        out = QueueOut(connection, GATEWAY)
 
-        with pytest.raises(BrokerUnavailable):
-            await connection.publish(b"{}", properties, exchange="gateway.berichten", key=key)
+        assert (await out.deliver(a_parcel(), a_party())).answer is Answer.UNAVAILABLE
 
         await eventually(lambda: connection.healthy, "healthy again")
-        await connection.publish(b"{}", properties, exchange="gateway.berichten", key=key)
+        assert (await out.deliver(a_parcel(), a_party())).answer is Answer.OFFERED
 
 
 @pytest.mark.broker
@@ -203,18 +216,16 @@ async def test_a_deleted_queue_is_declared_and_consumed_again(broker: Broker) ->
 @pytest.mark.broker
 async def test_a_silently_vanished_consumer_is_subscribed_again(broker: Broker) -> None:
     inbox = Inbox()
-    async with consuming(broker, inbox) as connection:
-        raw = connection._consumers[0]
-        async with at_broker(broker.url) as channel:
-            await submit(channel, b"{}", message_id="een")
-            await eventually(lambda: inbox.ids == ["een"], "the first letter")
-            (tag,) = inbox.letters[0].channel.consumers  # type: ignore[attr-defined]
+    async with consuming(broker, inbox), at_broker(broker.url) as channel:
+        await submit(channel, b"{}", message_id="een")
+        await eventually(lambda: inbox.ids == ["een"], "the first letter")
+        ours = inbox.letters[0].channel
+        (tag,) = ours.consumers  # type: ignore[attr-defined]
 
-            await inbox.letters[0].channel.basic_cancel(tag)
-            await submit(channel, b"{}", message_id="twee")
+        await ours.basic_cancel(tag)
+        await submit(channel, b"{}", message_id="twee")
 
-            await eventually(lambda: "twee" in inbox.ids, "subscribed again")
-        assert raw is connection._consumers[0]
+        await eventually(lambda: "twee" in inbox.ids, "subscribed again")
 
 
 @pytest.mark.broker
@@ -235,16 +246,9 @@ async def test_a_busy_consumer_is_not_taken_for_a_vanished_one(broker: Broker) -
         assert not any(channel.is_closed for channel in looks)
 
 
-POISON = {
-    "message_id": "\udcff".encode("utf-8", "surrogateescape"),
-    "type": b"\xff\xfe",
-    "correlation_id": b"\x80",
-}
-
-
 @pytest.mark.broker
 async def test_properties_that_are_no_text_do_not_end_the_connection(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
+    broker: Broker,
 ) -> None:
     inbox = Inbox()
     async with consuming(broker, inbox), at_broker(broker.url) as channel:

@@ -15,8 +15,8 @@ from gateway.adapters.rabbitmq.connection import BrokerConnection
 from gateway.adapters.rabbitmq.self_check import BrokerMisbehaves, self_check
 from gateway.adapters.rabbitmq.topology import (
     GESTRAND,
-    TopologyConflict,
     Topology,
+    TopologyConflict,
     answer_queue,
     party_queue,
     permissions,
@@ -134,7 +134,7 @@ FORBIDDEN: dict[str, Attempt] = {
 @pytest.mark.parametrize("what", FORBIDDEN)
 async def test_the_broker_refuses_a_party_that(broker: Broker, what: str) -> None:
     async with declared(broker) as channel, at_broker(party_url(broker, SHV)) as party:
-        with pytest.raises(ChannelClosed, match="ACCESS_REFUSED|PRECONDITION_FAILED"):
+        with pytest.raises(ChannelClosed, match=r"ACCESS_REFUSED|PRECONDITION_FAILED"):
             await FORBIDDEN[what](party)
 
         assert await depth(channel, "gateway.inzending") == 0

@@ -197,6 +197,16 @@ class RabbitMQ:
         self._erlang("dets sync [ra_directory_reverse]")
         self._end(signal.SIGKILL)
 
+    @contextlib.contextmanager
+    def stuck_queue(self, vhost: str, queue: str) -> Iterator[None]:
+        """This quorum queue does not answer, as when its cluster lost the majority."""
+        name = f"'{vhost}_{queue}'"
+        self._erlang(f"sys suspend [{name}]")
+        try:
+            yield
+        finally:
+            self._erlang(f"sys resume [{name}]")
+
     def _erlang(self, call: str) -> None:
         cookie = self._folder / ".erlang.cookie"
         if self._node is not None and cookie.exists() and shutil.which("erl_call"):

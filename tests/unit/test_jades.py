@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from fixtures.pki import Identity, Pki, Variant, make
+from fixtures.pki import Identity, Pki, Variant
 from gateway.adapters import jades
 from gateway.errors import Code, Finding, Refusal
 from gateway.message import Dialect, Door, Received
@@ -25,11 +25,6 @@ from gateway.routing.directory import Certificate
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 BODY = '{"kennisgeving":{"bsn":"999990019","naam":"é"}}'.encode()
 SIG_D = {"mId": "http://uri.etsi.org/19182/HttpHeaders", "pars": ["digest"]}
-
-
-@pytest.fixture(scope="session")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return make(tmp_path_factory.getbasetemp() / "pki")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from fixtures.pki import LONG_AGO, Pki, Variant, make
+from fixtures.pki import LONG_AGO, Pki, Variant
 from gateway.adapters import certificates
 from gateway.adapters.keys import GatewayKeys, KeysUnusable
 from gateway.message import Oin
@@ -23,11 +23,6 @@ from gateway.message import Oin
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 OIN = Oin("00000099000000009000")
 PEM = serialization.Encoding.PEM
-
-
-@pytest.fixture(scope="session")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return make(tmp_path_factory.getbasetemp() / "pki")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from fixtures.pki import Identity, Pki, Variant, make
+from fixtures.pki import Identity, Pki, Variant
 from gateway.adapters import jades
 from gateway.adapters.keys import GatewayKeys
 from gateway.adapters.tokens import ASSERTION_TYPE, TokenIssuer, TokenRefused, client_assertion
@@ -29,11 +29,6 @@ ENDPOINT = URL + "/v1/token"
 PARTY = Oin("00000099000000001000")
 OTHER = Oin("00000099000000002000")
 GATEWAY = Oin("00000099000000009000")
-
-
-@pytest.fixture(scope="session")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return make(tmp_path_factory.getbasetemp() / "pki")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from fixtures.pki import AGO, AHEAD, Identity, Pki, Variant, make
+from fixtures.pki import AGO, AHEAD, Identity, Pki, Variant
 from gateway.adapters import jades, xmldsig
 from gateway.adapters.signatures import Signatures
 from gateway.errors import Code, Refusal
@@ -28,11 +28,6 @@ OTHER = Oin("00000099000000002000")
 CHECK = Signatures()
 
 Sign = Callable[[Identity], Received]
-
-
-@pytest.fixture(scope="session")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return make(tmp_path_factory.getbasetemp() / "pki")
 
 
 @pytest.fixture(scope="session")
@@ -90,9 +85,9 @@ def signed_json(identity: Identity, document: object = None, door: Door = Door.Q
     if door is Door.QUEUE:
         algorithm = "ES256" if "EC" in type(identity.key).__name__ else "PS256"
         signature = jades.sign_body(body, identity.key, identity.cert, algorithm)
-        return Received(door, Dialect.JSON, body, NOON, signature)
+        return Received(door, Dialect.JSON, body, NOON, signature, transport=identity.oin)
     digest, signature = jades.sign_digest(body, identity.key, identity.cert)  # type: ignore[arg-type]
-    return Received(door, Dialect.JSON, body, NOON, signature, digest)
+    return Received(door, Dialect.JSON, body, NOON, signature, digest, identity.oin)
 
 
 def refused(received: Received, directory: Directory) -> tuple[Code, str, str]:
@@ -235,6 +230,24 @@ def test_the_transport_must_vouch_for_the_same_party(
     assert refused(replace(received, transport=OTHER), directory)[:2] == (
         Code.AFZENDER_WIJKT_AF,
         "aanmelding",
+    )
+
+
+def test_json_without_transport_identity_is_refused(sender: Identity, directory: Directory) -> None:
+    received = replace(signed_json(sender), transport=None)
+
+    assert refused(received, directory)[:2] == (Code.TOKEN_ONGELDIG, "ontbreekt")
+
+
+def test_signed_xml_needs_a_transport_identity_only_where_the_party_says_so(
+    sender: Identity, directory: Directory
+) -> None:
+    strict = replace(directory.parties[SENDER], xml_needs_token=True)
+    received = signed_xml(sender)
+
+    verify(received, directory, CHECK)
+    assert refused(received, Directory(version=2, parties={SENDER: strict}))[0] is (
+        Code.TOKEN_ONGELDIG
     )
 
 

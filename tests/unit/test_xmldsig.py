@@ -20,7 +20,7 @@ from signxml.algorithms import CanonicalizationMethod, DigestAlgorithm, Signatur
 from signxml.signer import XMLSigner
 from signxml.verifier import SignatureConfiguration, XMLVerifier
 
-from fixtures.pki import Identity, Pki, Variant, make
+from fixtures.pki import Identity, Pki, Variant
 from gateway import xml
 from gateway.adapters import xmldsig
 from gateway.errors import Code, Finding, Refusal
@@ -31,11 +31,6 @@ NAMESPACE = "urn:nld:schuldhulp-gateway:schuldregeling:v2"
 DS = "http://www.w3.org/2000/09/xmldsig#"
 EXCLUSIVE = CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0
 BSN = "999990019"
-
-
-@pytest.fixture(scope="session")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    return make(tmp_path_factory.getbasetemp() / "pki")
 
 
 @pytest.fixture(scope="session")

@@ -128,10 +128,11 @@ class Delivering:
         Returns:
             How many it freed; anything but 0 deserves a look.
         """
-        with self._database.writing() as connection:
+        with self._database.reading() as connection:
             conversations = connection.scalars(stuck(_HEALED_AT_ONCE)).all()
-            if not conversations:
-                return 0
+        if not conversations:
+            return 0
+        with self._database.writing() as connection:
             lock(connection, conversations)
             return settle(connection, conversations, now)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, time
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -14,15 +14,14 @@ from gateway.adapters.ledger.tables import (
     attempt,
     dead_letter,
     delivery,
+    finished,
     message,
     refusal,
     unfinished,
     unresolved,
 )
-from gateway.delivery import State
+from gateway.delivery import AMSTERDAM, State
 from gateway.message import Json, Oin
-
-_HERE = ZoneInfo("Europe/Amsterdam")
 
 
 class Reporting:
@@ -43,14 +42,17 @@ class Reporting:
         """
         now = self._clock()
         with self._database.reading() as connection:
-            counts = connection.execute(_COUNTS).all()
-            oldest = {row.state: row.oldest for row in connection.execute(_OLDEST)}
+            standing = connection.execute(_STANDING).all()
+            done = connection.execute(_DONE).all()
             accepted = connection.scalar(_ACCEPTED.where(message.c.recorded_at >= _midnight(now)))
             refused = connection.scalar(_REFUSED.where(refusal.c.at >= _midnight(now)))
             dead = connection.scalar(_DEAD)
-        parties: dict[str, dict[str, int]] = {}
-        for row in counts:
-            parties.setdefault(row.ontvanger, {})[row.state] = row.number
+        parties: dict[str, Counter[str]] = {}
+        for row in (*standing, *done):
+            parties.setdefault(row.ontvanger, Counter())[row.state] += row.number
+        oldest: dict[str, datetime] = {}
+        for row in standing:
+            oldest[row.state] = min(oldest.get(row.state, row.oldest), row.oldest)
         return {
             "parties": parties,
             "oldest_waiting_seconds": _age(oldest.get(State.WACHT), now),
@@ -78,13 +80,20 @@ class Reporting:
         return sorted(steps, key=lambda step: str(step["op"]))
 
 
-_COUNTS = sa.select(
-    delivery.c.ontvanger, delivery.c.state, sa.func.count().label("number")
-).group_by(delivery.c.ontvanger, delivery.c.state)
-_OLDEST = (
-    sa.select(delivery.c.state, sa.func.min(delivery.c.recorded_at).label("oldest"))
+_DONE = (
+    sa.select(delivery.c.ontvanger, delivery.c.state, sa.func.count().label("number"))
+    .where(finished(delivery))
+    .group_by(delivery.c.ontvanger, delivery.c.state)
+)
+_STANDING = (
+    sa.select(
+        delivery.c.ontvanger,
+        delivery.c.state,
+        sa.func.count().label("number"),
+        sa.func.min(delivery.c.recorded_at).label("oldest"),
+    )
     .where(unfinished(delivery))
-    .group_by(delivery.c.state)
+    .group_by(delivery.c.ontvanger, delivery.c.state)
 )
 _ACCEPTED = sa.select(sa.func.count()).select_from(message)
 _REFUSED = sa.select(sa.func.coalesce(sa.func.sum(refusal.c.count), 0))
@@ -92,8 +101,8 @@ _DEAD = sa.select(sa.func.count()).select_from(dead_letter).where(unresolved(dea
 
 
 def _midnight(now: datetime) -> datetime:
-    today = now.astimezone(_HERE).date()
-    return datetime.combine(today, time.min, _HERE).astimezone(UTC)
+    today = now.astimezone(AMSTERDAM).date()
+    return datetime.combine(today, time.min, AMSTERDAM).astimezone(UTC)
 
 
 def _age(since: datetime | None, now: datetime) -> float | None:

@@ -47,7 +47,9 @@ metadata = sa.MetaData(
 # can see, while it plans, that the query asks for no more than the index holds.
 WACHT = sa.literal_column("'wacht'", sa.Text())
 AANGEBODEN = sa.literal_column("'aangeboden'", sa.Text())
+BEVESTIGD = sa.literal_column("'bevestigd'", sa.Text())
 GESTRAND = sa.literal_column("'gestrand'", sa.Text())
+VERWORPEN = sa.literal_column("'verworpen'", sa.Text())
 POSTBUS = sa.literal_column("'postbus'", sa.Text())
 QUEUE = sa.literal_column("'queue'", sa.Text())
 
@@ -157,7 +159,6 @@ delivery = sa.Table(
     ),
     sa.CheckConstraint("state = 'wacht' OR due_at IS NULL", name="due"),
     sa.Index("delivery_message", "message"),
-    sa.Index("delivery_state", "ontvanger", "state"),  # for counting; nothing else needs it
 )
 
 
@@ -167,6 +168,15 @@ def unfinished(d: sa.FromClause) -> sa.ColumnElement[bool]:
         d.c.state == WACHT,
         d.c.state == GESTRAND,
         sa.and_(d.c.state == AANGEBODEN, d.c.awaits_confirmation),
+    )
+
+
+def finished(d: sa.FromClause) -> sa.ColumnElement[bool]:
+    """All others: only counted, so their index is of use to no other question."""
+    return sa.or_(
+        d.c.state == BEVESTIGD,
+        d.c.state == VERWORPEN,
+        sa.and_(d.c.state == AANGEBODEN, sa.not_(d.c.awaits_confirmation)),
     )
 
 
@@ -197,6 +207,7 @@ _partial(
     delivery.c.volgnummer,
     where=unfinished(delivery),
 )
+_partial("delivery_finished", delivery.c.ontvanger, delivery.c.state, where=finished(delivery))
 _partial("delivery_postbus", delivery.c.ontvanger, delivery.c.id, where=in_postbus(delivery))
 _partial("delivery_queue", delivery.c.ontvanger, delivery.c.offered_at, where=on_queue(delivery))
 

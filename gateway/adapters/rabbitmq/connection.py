@@ -13,6 +13,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -29,6 +30,7 @@ from tenacity import (
 )
 
 from gateway.adapters.rabbitmq.consumer import ANSWER_WITHIN, Consumer, Letter
+from gateway.adapters.rabbitmq.lanes import Lanes, OwnCancellationOnly
 from gateway.adapters.rabbitmq.wire import keep_bodies_out_of_logs, read_leniently
 from gateway.errors import BrokerUnavailable, Fault
 
@@ -84,7 +86,7 @@ class BrokerConnection:
         self._heartbeat = int(heartbeat.total_seconds())
         self._watch_every = watch_every.total_seconds()
         self._consumers: list[Consumer] = []
-        self._publishing: RawChannel | None = None
+        self._lanes: Lanes | None = None
         self._healthy = asyncio.Event()
         self._broken = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
@@ -149,9 +151,18 @@ class BrokerConnection:
         self._lost(self._broken)
 
     async def publish(
-        self, body: bytes, properties: Basic.Properties, *, exchange: str, key: str
+        self,
+        body: bytes,
+        properties: Basic.Properties,
+        *,
+        exchange: str,
+        key: str,
+        recipient: str,
     ) -> None:
         """Publish one message, mandatory; returns when the broker confirmed it.
+
+        What is published for one ``recipient`` keeps its order; a stuck queue of one
+        holds up no other.
 
         Raises:
             Unroutable: no queue is bound for ``key``.
@@ -159,19 +170,20 @@ class BrokerConnection:
             BrokerUnavailable: not connected, or not confirmed in time. The message may
                 have arrived all the same.
         """
-        channel = self._publishing
-        if channel is None:
+        lanes = self._lanes
+        if lanes is None:
             raise BrokerUnavailable(self.problem)
         try:
-            with _own_cancellation_only():
-                await channel.basic_publish(
-                    body,
-                    exchange=exchange,
-                    routing_key=key,
-                    properties=properties,
-                    mandatory=True,
-                    timeout=self._publish_timeout,
-                )
+            with OwnCancellationOnly():
+                async with asyncio.timeout(self._publish_timeout):
+                    channel = await lanes.of(recipient)
+                    await channel.basic_publish(
+                        body,
+                        exchange=exchange,
+                        routing_key=key,
+                        properties=properties,
+                        mandatory=True,
+                    )
         except PublishError as error:
             raise Unroutable("no queue is bound for this key") from error
         except DeliveryError as error:
@@ -179,14 +191,14 @@ class BrokerConnection:
         except TimeoutError as error:
             raise BrokerUnavailable("the broker did not confirm in time") from error
         except TROUBLE as error:
-            if channel is self._publishing:
+            if lanes is self._lanes:
                 self._lost(self._broken)
             raise BrokerUnavailable("the connection to the broker was lost") from error
 
     async def _supervise(self) -> None:
         while True:
             try:
-                with _own_cancellation_only():
+                with OwnCancellationOnly():
                     await self._session()
                 self.problem = "the connection to the broker was lost"
             except Fault as fault:
@@ -209,11 +221,11 @@ class BrokerConnection:
                 await self._prepare(channel)
             for consumer in self._consumers:
                 await consumer.attach(await self._open(connection), self._broken.set)
-            self._publishing = await channel.get_underlay_channel()
+            self._lanes = Lanes(partial(self._open_raw, connection))
             self.problem = ""
             self._healthy.set()
             log.info("broker.ready", extra={"connection": self._name})
-            await self._watch(await (await self._open(connection)).get_underlay_channel())
+            await self._watch(await self._open_raw(connection))
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AbstractConnection]:
@@ -223,7 +235,7 @@ class BrokerConnection:
             yield connection
         finally:
             self._healthy.clear()
-            self._publishing = None
+            self._lanes = None
             with suppress(*TROUBLE):
                 async with asyncio.timeout(CLOSE_WITHIN):
                     await connection.close()
@@ -251,6 +263,9 @@ class BrokerConnection:
         channel.close_callbacks.add(self._breaker())
         return channel
 
+    async def _open_raw(self, connection: AbstractConnection) -> RawChannel:
+        return await (await self._open(connection)).get_underlay_channel()
+
     def _breaker(self) -> Callable[[object, BaseException | None], None]:
         """What ends *this* session; an old one may call it long after its end."""
         broken = self._broken
@@ -265,7 +280,7 @@ class BrokerConnection:
         broken.set()
         if broken is self._broken:
             self._healthy.clear()
-            self._publishing = None
+            self._lanes = None
 
     async def _watch(self, channel: RawChannel) -> None:
         """Return when something broke: told by the library, or found by asking."""
@@ -281,23 +296,3 @@ class BrokerConnection:
                     if await consumer.vanished(channel):
                         log.warning("broker.consumer-gone", extra={"queue": consumer.queue})
                         return
-
-
-class _own_cancellation_only:  # noqa: N801 - reads as a context
-    """Turn a cancellation by the AMQP library into a lost connection.
-
-    A closing channel cancels what waits on it; only who cancelled *this* task may end it.
-    """
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling():
-            raise ConnectionError("the channel closed") from error

@@ -190,7 +190,11 @@ class QueueIn:
         )
         try:
             await self._answering.publish(
-                reply.body, properties, exchange="", key=answer_queue(sender)
+                reply.body,
+                properties,
+                exchange="",
+                key=answer_queue(sender),
+                recipient=sender,
             )
         except (Unroutable, QueueFull) as error:
             # The outcome stands. A party that wants its answer repeats the message.

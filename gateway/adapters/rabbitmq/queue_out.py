@@ -48,7 +48,11 @@ class QueueOut:
         )
         try:
             await self._connection.publish(
-                parcel.body, properties, exchange=BERICHTEN, key=routing_key(parcel.delivery)
+                parcel.body,
+                properties,
+                exchange=BERICHTEN,
+                key=routing_key(parcel.delivery),
+                recipient=parcel.delivery.ontvanger,
             )
         except Unroutable:
             return Attempted(Answer.UNROUTABLE, note="geen-wachtrij")

@@ -31,6 +31,8 @@ from gateway.routing.directory import EMPTY, Directory
 
 READY_WITHIN = timedelta(seconds=10)
 """A gateway starts without a broker too; it only waits so long for one."""
+DECLARED_WITHIN = timedelta(minutes=10)
+"""Within a moment, that is; only a broker that is away takes longer."""
 
 
 class Broker:
@@ -41,7 +43,9 @@ class Broker:
     """
 
     def __init__(self, url: str, gateway: Oin) -> None:
-        self._gateway = gateway
+        self._url = url
+        self._at_work = False
+        self._declaring: asyncio.Task[None] | None = None
         self._directory: Directory = EMPTY
         self._checked = False
         self._topology = Topology(self._parties)
@@ -49,16 +53,32 @@ class Broker:
         self._consuming = BrokerConnection(url, name="consume", prepare=self._topology.declare)
         self.queue_out = QueueOut(self._publishing, gateway)
 
-    def healthy(self) -> bool | None:
+    def healthy(self) -> bool:
         """Whether messages can be published now."""
         return self._publishing.healthy
 
     async def follow(self, directory: Directory) -> None:
-        """Declare the queues of parties that are new in this directory."""
+        """Declare the queues of parties that are new in this directory.
+
+        Over a connection of its own, so that nothing under way is disturbed.
+        """
         before = set(self._parties())
         self._directory = directory
-        if set(self._parties()) - before and self._publishing.healthy:
-            self._publishing.renew()
+        if self._at_work and not before.issuperset(self._parties()):
+            await self._stop_declaring()
+            self._declaring = asyncio.create_task(self._declare(), name="declare")
+
+    async def _declare(self) -> None:
+        declaring = BrokerConnection(self._url, name="declare", prepare=self._topology.declare)
+        async with declaring:
+            with suppress(BrokerUnavailable):  # then whoever connects next declares it all
+                await declaring.until_healthy(DECLARED_WITHIN)
+
+    async def _stop_declaring(self) -> None:
+        if self._declaring is not None:
+            self._declaring.cancel()
+            await asyncio.gather(self._declaring, return_exceptions=True)
+            self._declaring = None
 
     @asynccontextmanager
     async def connected(self, services: Services, roles: frozenset[str]) -> AsyncIterator[None]:
@@ -73,11 +93,14 @@ class Broker:
             keeping = asyncio.create_task(keeper.run(), name="keeper")
         self._publishing.start()
         self._consuming.start()
+        self._at_work = True
         with suppress(BrokerUnavailable):  # degraded: accepting goes on, deliveries wait
             await self._publishing.until_healthy(READY_WITHIN)
         try:
             yield
         finally:
+            self._at_work = False
+            await self._stop_declaring()
             await self._consuming.close()
             if queue_in is not None:
                 await queue_in.close()

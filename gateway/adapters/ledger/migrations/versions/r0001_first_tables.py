@@ -171,6 +171,18 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'wacht' AND due_at IS NOT NULL"),
         postgresql_where=sa.text("state = 'wacht' AND due_at IS NOT NULL"),
     )
+    op.create_index(
+        "delivery_finished",
+        "delivery",
+        ["ontvanger", "state"],
+        unique=False,
+        sqlite_where=sa.text(
+            "state = 'bevestigd' OR state = 'verworpen' OR state = 'aangeboden' AND awaits_confirmation = 0"
+        ),
+        postgresql_where=sa.text(
+            "state = 'bevestigd' OR state = 'verworpen' OR state = 'aangeboden' AND NOT awaits_confirmation"
+        ),
+    )
     op.create_index("delivery_message", "delivery", ["message"], unique=False)
     op.create_index(
         "delivery_postbus",
@@ -188,7 +200,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'aangeboden' AND channel = 'queue'"),
         postgresql_where=sa.text("state = 'aangeboden' AND channel = 'queue'"),
     )
-    op.create_index("delivery_state", "delivery", ["ontvanger", "state"], unique=False)
     op.create_index(
         "delivery_unfinished",
         "delivery",
