@@ -41,7 +41,7 @@ def main() -> int:
     if options.publiceer:
         return publish(catalogue)
     made = pages(catalogue, examples(catalogue))
-    return check(made) if options.check else write(made)
+    return check(made, PAGES) if options.check else write(made, PAGES)
 
 
 def examples(catalogue: Catalogue) -> dict[Kind, Json]:
@@ -57,26 +57,26 @@ def examples(catalogue: Catalogue) -> dict[Kind, Json]:
     }
 
 
-def check(made: dict[str, str]) -> int:
+def check(made: dict[str, str], folder: Path) -> int:
     """Names every page that is missing, differs or is no longer made."""
-    there = {path.relative_to(PAGES).as_posix() for path in PAGES.rglob("*.md")}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.md")}
     wrong = sorted(
         path
         for path in there | set(made)
-        if path not in made or path not in there or (PAGES / path).read_text("utf-8") != made[path]
+        if path not in made or path not in there or (folder / path).read_text("utf-8") != made[path]
     )
     for path in wrong:
         print(f"out of date: docs/berichten/{path} (run python docs/genereer.py)")
     return 1 if wrong else 0
 
 
-def write(made: dict[str, str]) -> int:
+def write(made: dict[str, str], folder: Path) -> int:
     """Writes every page and removes those that are no longer made."""
-    for path in PAGES.rglob("*.md"):
-        if path.relative_to(PAGES).as_posix() not in made:
+    for path in folder.rglob("*.md"):
+        if path.relative_to(folder).as_posix() not in made:
             path.unlink()
     for name, text in made.items():
-        path = PAGES / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
     print(f"{len(made)} pages in docs/berichten")

@@ -117,8 +117,8 @@ EXPLANATIONS: dict[Code, Explanation] = {
     ),
     Code.VERZOEK_ONGELDIG: Explanation(
         400,
-        "Het verzoek klopt niet; bij 'errors' staat welk veld.",
-        "The request is not right; 'errors' says which field.",
+        "Het verzoek klopt niet; bij 'errors' staat welk veld. Herstel dat en stuur het verzoek opnieuw.",
+        "The request is not right; 'errors' says which field. Mend it and send the request again.",
     ),
     Code.TE_TRAAG: Explanation(
         408,
@@ -127,8 +127,8 @@ EXPLANATIONS: dict[Code, Explanation] = {
     ),
     Code.HANDTEKENING_ONTBREEKT: Explanation(
         400,
-        "Het bericht is niet ondertekend: één enveloped XMLDSig in XML, of precies één Payload-Signature bij JSON.",
-        "The message is not signed: one enveloped XMLDSig in XML, or exactly one Payload-Signature with JSON.",
+        "Het bericht is niet ondertekend. Onderteken XML met één enveloped XMLDSig, of JSON met precies één Payload-Signature.",
+        "The message is not signed. Sign XML with one enveloped XMLDSig, or JSON with exactly one Payload-Signature.",
     ),
     Code.HANDTEKENING_ONGELDIG: Explanation(
         400,
@@ -137,8 +137,8 @@ EXPLANATIONS: dict[Code, Explanation] = {
     ),
     Code.HANDTEKENING_POSITIE: Explanation(
         400,
-        'De handtekening dekt niet precies het hele bericht: één Signature, direct onder het hoofdelement, één Reference met URI="".',
-        'The signature does not cover exactly the whole message: one Signature, directly under the root, one Reference with URI="".',
+        'De handtekening dekt niet precies het hele bericht. Onderteken met één Signature, direct onder het hoofdelement, met één Reference met URI="".',
+        'The signature does not cover exactly the whole message. Sign with one Signature, directly under the root, with one Reference with URI="".',
     ),
     Code.ALGORITME_VERBODEN: Explanation(
         400,
@@ -157,13 +157,13 @@ EXPLANATIONS: dict[Code, Explanation] = {
     ),
     Code.CERTIFICAAT_ONGESCHIKT: Explanation(
         401,
-        "Het certificaat mag niet voor ondertekenen worden gebruikt (keyUsage digitalSignature ontbreekt).",
-        "The certificate may not be used for signing (keyUsage digitalSignature is missing).",
+        "Het certificaat mag niet voor ondertekenen worden gebruikt (keyUsage digitalSignature ontbreekt). Laat een certificaat registreren dat dat wel mag.",
+        "The certificate may not be used for signing (keyUsage digitalSignature is missing). Have one registered that may.",
     ),
     Code.AFZENDER_WIJKT_AF: Explanation(
         403,
-        "De ondertekenaar, de aangemelde partij en de afzender in Stuurgegevens zijn niet dezelfde.",
-        "The signer, the authenticated party and the sender in Stuurgegevens are not the same.",
+        "De ondertekenaar, de aangemelde partij en de afzender in Stuurgegevens zijn niet dezelfde. Onderteken en meld u aan als de afzender.",
+        "The signer, the authenticated party and the sender in Stuurgegevens are not the same. Sign and authenticate as the sender.",
     ),
     Code.TOKEN_ONGELDIG: Explanation(
         401,
@@ -172,18 +172,18 @@ EXPLANATIONS: dict[Code, Explanation] = {
     ),
     Code.SCHEMA_ONGELDIG: Explanation(
         400,
-        "Het bericht voldoet niet aan het schema van zijn soort; bij 'errors' staat waar en waarom.",
-        "The message does not satisfy the schema of its kind; 'errors' says where and why.",
+        "Het bericht voldoet niet aan het schema van zijn soort; bij 'errors' staat waar en waarom. Herstel dat en stuur het opnieuw.",
+        "The message does not satisfy the schema of its kind; 'errors' says where and why. Mend that and send it again.",
     ),
     Code.REGEL_GESCHONDEN: Explanation(
         400,
-        "Het bericht is vormelijk goed, maar de inhoud kan niet kloppen; bij 'errors' staat welke regel waar.",
-        "The message is well formed but its content cannot be right; 'errors' says which rule and where.",
+        "Het bericht is vormelijk goed, maar de inhoud kan niet kloppen; bij 'errors' staat welke regel waar. Herstel de gegevens en stuur het opnieuw.",
+        "The message is well formed but its content cannot be right; 'errors' says which rule and where. Mend the data and send it again.",
     ),
     Code.BIJLAGE_ONGELDIG: Explanation(
         400,
-        "Een bijlage is niet wat zij zegt te zijn: het mediatype past niet bij de inhoud, of de sha256 klopt niet.",
-        "An attachment is not what it says it is: its media type does not fit its content, or its sha256 is wrong.",
+        "Een bijlage is niet wat zij zegt te zijn: het mediatype past niet bij de inhoud, of de sha256 klopt niet. Herstel de bijlage en stuur het bericht opnieuw.",
+        "An attachment is not what it says it is: its media type does not fit its content, or its sha256 is wrong. Mend the attachment and send the message again.",
     ),
     Code.BERICHT_CONFLICT: Explanation(
         409,
@@ -202,21 +202,21 @@ EXPLANATIONS: dict[Code, Explanation] = {
     ),
     Code.NIET_AANGESLOTEN: Explanation(
         400,
-        "De ontvanger is niet op deze module aangesloten. GET /v1/deelnemers?module=… toont wie dat wel is.",
-        "The recipient is not connected to this module. GET /v1/deelnemers?module=… shows who is.",
+        "De afzender of de ontvanger is niet op deze module aangesloten. Zoek in GET /v1/deelnemers?module=… wie dat wel is.",
+        "The sender or the recipient is not connected to this module. Look in GET /v1/deelnemers?module=… who is.",
     ),
     Code.GEEN_RECHT: Explanation(
         403,
-        "Deze partij mag dit hier niet.",
-        "This party may not do this here.",
+        "Deze partij mag dit hier niet. Vraag de beheerder als dat anders hoort te zijn.",
+        "This party may not do this here. Ask the operator if it should.",
     ),
     Code.NIET_GEVONDEN: Explanation(
-        404, "Dit bestaat hier niet voor u.", "This does not exist here for you."
+        404, "Dit bestaat hier niet voor u. Controleer het adres, het kenmerk en de partij van het token.", "This does not exist here for you. Check the address, the id and the party of the token."
     ),
     Code.METHODE_ONBEKEND: Explanation(
         405,
-        "Deze methode bestaat hier niet.",
-        "This method does not exist here.",
+        "Deze methode bestaat hier niet. Zie /v1/openapi.json.",
+        "This method does not exist here. See /v1/openapi.json.",
     ),
     Code.QUOTUM_BEREIKT: Explanation(
         429,

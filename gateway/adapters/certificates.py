@@ -26,13 +26,13 @@ def fingerprint(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
-def read(pem: str | bytes) -> Certificate:
+def read(text: str | bytes) -> Certificate:
     """Read exactly one PEM certificate into what the directory keeps.
 
     Raises:
         ValueError: Not one certificate, or a key that we never accept.
     """
-    found = x509.load_pem_x509_certificates(pem.encode() if isinstance(pem, str) else pem)
+    found = x509.load_pem_x509_certificates(text.encode() if isinstance(text, str) else text)
     if len(found) != 1:
         raise ValueError("expected exactly one certificate")
     certificate = found[0]
@@ -40,11 +40,16 @@ def read(pem: str | bytes) -> Certificate:
         raise ValueError("expected an RSA key of 2048 bits or more, or a NIST P curve")
     return Certificate(
         fingerprint=fingerprint(certificate),
-        pem=certificate.public_bytes(Encoding.PEM).decode(),
+        pem=pem(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         signs=_signs(certificate),
     )
+
+
+def pem(certificate: x509.Certificate) -> str:
+    """The PEM form."""
+    return certificate.public_bytes(Encoding.PEM).decode()
 
 
 def oin_of(certificate: x509.Certificate) -> Oin:

@@ -139,6 +139,19 @@ def holds(key: certificates.PublicKey, algorithm: str, signature: bytes, signed:
     return False
 
 
+def covers(jws: str, payload: bytes, key: certificates.PublicKey, algorithm: str) -> bool:
+    """Whether this detached JWS is the key's signature over ``payload``.
+
+    For the receiving side of what ``sign_digest`` and ``sign_body`` make: the payload is
+    ``digest: `` and the ``Digest`` header over HTTP, and the body itself at a queue.
+
+    Raises:
+        Refusal: HANDTEKENING_ONGELDIG when it is no detached JWS.
+    """
+    protected, signature = _split(jws)
+    return holds(key, algorithm, signature, protected.encode() + b"." + payload)
+
+
 def base64url(content: bytes) -> str:
     """RFC 7515 §2: base64url without padding."""
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

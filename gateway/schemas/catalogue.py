@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -14,8 +14,16 @@ from lxml import etree
 from gateway.errors import Code, Finding, Refusal
 from gateway.message import Json, Kind
 from gateway.schemas.decode import STUURGEGEVENS, Decoder, compile_decoder
-from gateway.schemas.encode import Encoded, Out, Problems, Writer, compile_encoder, compile_writer
-from gateway.schemas.plan import Element, Root, Type
+from gateway.schemas.encode import (
+    Encoded,
+    Out,
+    Problems,
+    Workshop,
+    Writer,
+    compile_encoder,
+    compile_writer,
+)
+from gateway.schemas.plan import Root, Type
 from gateway.schemas.reader import Module, read_modules
 from gateway.schemas.rules import Post, Rule, bind, read_rules
 
@@ -187,13 +195,14 @@ def major_of(version: Any) -> int:
 
 
 def _codecs(
-    schemas: Iterable[ModuleSchema], catalogue: Catalogue, rules: tuple[Rule, ...]
+    schemas: Collection[ModuleSchema], catalogue: Catalogue, rules: tuple[Rule, ...]
 ) -> Iterator[Codec]:
     decoders: dict[tuple[str, Type], Decoder] = {}
-    writers: dict[Element, Writer] = {}
+    known = frozenset(name for schema in schemas for name in schema.json_names)
+    shop = Workshop(catalogue.write_any, known)
     for schema in schemas:
         for root in schema.module.roots:
-            write = compile_writer(root, catalogue.write_any, writers)
+            write = compile_writer(root, shop)
             yield Codec(
                 root,
                 schema,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lxml import etree
@@ -81,35 +81,41 @@ def compile_encoder(root: Root, write: Writer) -> Callable[[Json], Encoded]:
     return encode
 
 
-def compile_writer(root: Root, carried: Writer, made: dict[Element, Writer]) -> Writer:
-    """Writes the root element of one kind, with its namespace declared on it.
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What the writers of all kinds share.
 
-    Args:
+    Attributes:
         carried: Writes a whole message of any kind (for ``Aflevering/Bericht``).
-        made: Writers made before; this call adds to it. They know no namespace, so that
-            the shared types serve all modules.
+        known: Member names of the contract; no other name is ever shown in a problem.
+        made: Writers made so far. They know no namespace, so that the shared types serve
+            all modules.
     """
-    return _compile(root.element, f' xmlns="{root.namespace}"', carried, made)
+
+    carried: Writer
+    known: frozenset[str]
+    made: dict[Element, Writer] = field(default_factory=dict)
 
 
-def _compile(
-    element: Element, declaration: str, carried: Writer, made: dict[Element, Writer]
-) -> Writer:
-    if element in made:
-        return made[element]
+def compile_writer(root: Root, shop: Workshop) -> Writer:
+    """Writes the root element of one kind, with its namespace declared on it."""
+    return _compile(root.element, shop, f' xmlns="{root.namespace}"')
+
+
+def _compile(element: Element, shop: Workshop, declaration: str = "") -> Writer:
+    if element in shop.made:
+        return shop.made[element]
     node, tags = element.type, Tags.of(element.name, declaration)
     if isinstance(node, Simple):
         writer = _simple(node, tags)
     elif isinstance(node, Carrier):
-        writer = _wrapped(carried, tags)
+        writer = _wrapped(shop.carried, tags)
     elif isinstance(node, Listing):
-        writer = _listing(_compile(node.item, "", carried, made), tags)
+        writer = _listing(_compile(node.item, shop), tags)
     else:
-        members = tuple(
-            (child.json, _compile(child, "", carried, made)) for child in node.elements()
-        )
-        writer = _record(members, _choices(node), tags)
-    made[element] = writer
+        members = tuple((child.json, _compile(child, shop)) for child in node.elements())
+        writer = _record(members, _choices(node), tags, shop.known)
+    shop.made[element] = writer
     return writer
 
 
@@ -136,7 +142,10 @@ def _choices(record: Record) -> tuple[tuple[str, ...], ...]:
 
 
 def _record(
-    members: tuple[tuple[str, Writer], ...], choices: tuple[tuple[str, ...], ...], tags: Tags
+    members: tuple[tuple[str, Writer], ...],
+    choices: tuple[tuple[str, ...], ...],
+    tags: Tags,
+    known: frozenset[str],
 ) -> Writer:
     names = frozenset(name for name, _ in members)
     opening, closing, empty = tags.opening, tags.closing, tags.empty
@@ -155,7 +164,8 @@ def _record(
                     found += [(f"/{name}{at}", rule) for at, rule in wrong]
         out(closing)
         if seen != len(value):
-            found += [(f"/{name}", UNKNOWN_MEMBER) for name in value if name not in names]
+            unknown = [name if name in known else "*" for name in value if name not in names]
+            found += [(f"/{name}", UNKNOWN_MEMBER) for name in dict.fromkeys(unknown)]
         for choice in choices:
             found += [(f"/{n}", TWO_BRANCHES) for n in [n for n in choice if n in value][1:]]
         return found

@@ -26,6 +26,7 @@ CHOICE = "keuze"
 TOO_MANY = "te-veel"
 
 RULES: tuple[tuple[str, str], ...] = (
+    ("SCHEMAV_CVC_TYPE_3_1_2", "kind"),
     ("SCHEMAV_CVC_ENUMERATION_VALID", "code"),
     ("SCHEMAV_CVC_LENGTH_VALID", "lengte"),
     ("SCHEMAV_CVC_MINLENGTH_VALID", "lengte"),
@@ -41,7 +42,6 @@ RULES: tuple[tuple[str, str], ...] = (
     ("SCHEMAV_CVC_COMPLEX_TYPE_3_2_2", "attribuut"),
     ("SCHEMAV_CVC_COMPLEX_TYPE_2_3", "tekst"),
     ("SCHEMAV_CVC_TYPE_3_1_1", "attribuut"),
-    ("SCHEMAV_CVC_TYPE_3_1_2", "kind"),
     ("SCHEMAV_CVC_DATATYPE_VALID_1_2_1", "type"),
     ("SCHEMAV_CVC_DATATYPE_VALID_1_2_2", "type"),
     ("SCHEMAV_CVC_DATATYPE_VALID_1_2_3", "type"),

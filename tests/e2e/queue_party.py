@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ from gateway.message import Json, Oin, as_bytes
 from tests.servers import rabbitmq
 from tests.servers.party import at_broker, submit, take
 from tests.servers.rabbitmq import Broker
+
+COMES_WITHIN = 15.0
+"""Seconds that a busy machine may take to bring the next message."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,30 @@ async def queue_party(broker: Broker, http: CaseSystem) -> AsyncIterator[QueuePa
     url = broker.user(http.identity.oin, rights)
     async with at_broker(url) as channel:
         yield QueueParty(http, channel, url)
+
+
+@asynccontextmanager
+async def subscribed(
+    channel: AbstractChannel,
+    queue: str,
+    on_message: Callable[[AbstractIncomingMessage], Awaitable[object]],
+) -> AsyncIterator[None]:
+    """One message at a time, for as long as the context lasts."""
+    await channel.set_qos(prefetch_count=1)
+    source = await channel.get_queue(queue, ensure=False)
+    tag = await source.consume(on_message)
+    try:
+        yield
+    finally:
+        await source.cancel(tag)
+
+
+@asynccontextmanager
+async def holding(channel: AbstractChannel, queue: str) -> AsyncIterator[AbstractIncomingMessage]:
+    """The next message, in hand and not answered."""
+    arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    async with subscribed(channel, queue, arrived.put):
+        yield await asyncio.wait_for(arrived.get(), COMES_WITHIN)
 
 
 def _decoded(text: str) -> bytes:

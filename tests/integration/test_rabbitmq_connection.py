@@ -22,6 +22,7 @@ from gateway.adapters.rabbitmq.queue_out import QueueOut
 from gateway.adapters.rabbitmq.topology import INZENDING, Topology, answer_queue, party_queue
 from gateway.delivery import Answer
 from gateway.errors import BrokerUnavailable
+from gateway.message import Oin
 from tests.servers.party import (
     GATEWAY,
     SHV,
@@ -305,7 +306,7 @@ def test_every_error_of_the_libraries_counts_as_trouble(module: ModuleType) -> N
 
 @pytest.mark.broker
 async def test_a_party_that_joins_gets_its_queue_at_the_next_connection(broker: Broker) -> None:
-    parties = []
+    parties: list[Oin] = []
     topology = Topology(lambda: parties)
     async with BrokerConnection(broker.url, name="t", prepare=topology.declare) as connection:
         await connection.until_healthy()

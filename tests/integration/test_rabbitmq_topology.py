@@ -62,8 +62,9 @@ async def test_every_queue_is_a_bounded_quorum_queue_with_a_delivery_limit(broke
     for queue in queues.values():
         assert queue.kind == "quorum"
         for bound in ("x-delivery-limit", "x-max-length", "x-max-length-bytes"):
-            assert isinstance(queue.arguments[bound], int)
-            assert queue.arguments[bound] > 0
+            value = queue.arguments[bound]
+            assert isinstance(value, int)
+            assert value > 0
     for name in (party_queue(SHV), "gateway.inzending"):
         assert queues[name].arguments["x-dead-letter-strategy"] == "at-least-once"
         assert queues[name].arguments["x-overflow"] == "reject-publish"

@@ -83,7 +83,8 @@ def broken_json(draw: Draw, document: Json, names: list[str]) -> Json:
     if change == "drop":
         del holder[key]
     elif change == "add" and isinstance(holder, dict):
-        holder[draw(st.sampled_from(["vreemd", *names]))] = draw(st.sampled_from(VALUES))
+        name = draw(st.one_of(st.just("vreemd"), st.sampled_from(names)))
+        holder[name] = draw(st.sampled_from(VALUES))
     elif change == "repeat" and isinstance(holder[key], list):
         holder[key] = holder[key] * draw(st.sampled_from((2, 20, 200)))
     elif change == "empty" and isinstance(holder[key], list | dict):

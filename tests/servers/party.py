@@ -16,7 +16,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import QueueEmpty
 
-from gateway.adapters.rabbitmq.cloudevent import cloudevent
+from gateway.cloudevent import cloudevent
 from gateway.message import Channel, Delivery, Dialect, Kind, Oin, Parcel
 from gateway.routing.directory import Party
 
@@ -137,7 +137,7 @@ async def take_many(
 async def take_all(channel: AbstractChannel, queue: str) -> list[AbstractIncomingMessage]:
     """Everything that lies ready in an ordinary queue, acknowledged."""
     source = await channel.get_queue(queue, ensure=False)
-    taken = []
+    taken: list[AbstractIncomingMessage] = []
     while True:
         try:
             message = await source.get(timeout=10)

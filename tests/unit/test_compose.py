@@ -2,82 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from gateway.settings import ROLES, Settings, load
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-
-_ENTRY = re.compile(r'(?P<key>"[^"]+"|<<|[A-Za-z0-9_./-]+):(?: +(?P<value>.+))?')
-
-
-class Reader:
-    """Reads the part of YAML that the file uses; anything else is an error."""
-
-    def __init__(self, text: str) -> None:
-        self.anchors: dict[str, Any] = {}
-        bare = (line.rstrip() for line in text.splitlines())
-        self.lines = [line for line in bare if line and not line.lstrip().startswith("#")]
-        assert not any("\t" in line for line in self.lines)
-
-    def document(self) -> Any:
-        value = self.block(0)
-        assert not self.lines, f"left over: {self.lines[0]}"
-        return value
-
-    def indent(self) -> int:
-        return len(self.lines[0]) - len(self.lines[0].lstrip()) if self.lines else -1
-
-    def block(self, depth: int) -> Any:
-        assert self.indent() == depth, f"indentation: {self.lines[:1]}"
-        if self.lines[0].lstrip().startswith("- "):
-            return self.sequence(depth)
-        return self.mapping(depth)
-
-    def sequence(self, depth: int) -> list[Any]:
-        items = []
-        while self.indent() == depth and self.lines[0].lstrip().startswith("- "):
-            item = self.lines[0].lstrip().removeprefix("- ")
-            if _ENTRY.fullmatch(item):
-                self.lines[0] = " " * (depth + 2) + item
-                items.append(self.mapping(depth + 2))
-            else:
-                self.lines.pop(0)
-                items.append(self.scalar(item))
-        return items
-
-    def mapping(self, depth: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        while self.indent() == depth:
-            entry = _ENTRY.fullmatch(self.lines.pop(0).strip())
-            assert entry is not None
-            key, value = entry["key"].strip('"'), entry["value"] or ""
-            if key == "<<":
-                found |= self.anchors[value.removeprefix("*")]
-                continue
-            if value and not value.startswith("&"):
-                found[key] = self.scalar(value)
-            else:
-                found[key] = self.block(self.indent()) if self.indent() > depth else None
-                if value:
-                    self.anchors[value.removeprefix("&")] = found[key]
-        return found
-
-    def scalar(self, text: str) -> Any:
-        if text[0] in '["{' or text in {"true", "false"}:
-            return json.loads(text)
-        assert not re.search(r"[&*!|>'%@`]|: |^-| #", text), f"quote this: {text}"
-        return text
-
-
-COMPOSE = Reader(TEXT).document()
+COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
 
 

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gateway.adapters.register import PartyEntry, RetryEntry
 from gateway.settings import Settings
@@ -105,6 +106,13 @@ def test_every_decision_has_its_four_parts() -> None:
     for page in (ROOT / "docs" / "adr").glob("*.md"):
         headings = re.findall(r"^## (.+)$", prose(page), flags=re.MULTILINE)
         assert headings == ["Context", "Decision", "Consequences", "Rejected"], page.name
+
+
+def test_publiccode_can_be_read_and_names_our_licence() -> None:
+    described = yaml.safe_load(prose(ROOT / "publiccode.yml"))
+
+    assert described["legal"]["license"] == "EUPL-1.2"
+    assert set(described["description"]) == {"nl", "en"}
 
 
 def test_the_readme_fits_on_one_screen_and_ends_with_its_licence() -> None:

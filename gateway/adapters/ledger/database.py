@@ -29,7 +29,9 @@ Clock = Callable[[], datetime]
 OLDEST_SQLITE = (3, 40, 0)
 """RETURNING, UPDATE … FROM and partial indexes as the ledger uses them."""
 
-_PATIENCE_S = 5
+PATIENCE_S = 5
+"""How long to wait for a connection, or for the lock of a file, before it does not answer."""
+
 _POOL = 6  # one writer, four readers, one to spare
 
 # A server that hangs must look like one that is down: within seconds.
@@ -44,8 +46,8 @@ _POSTGRES_OPTIONS = (
 class LedgerBug(Exception):
     """The database refused what we asked: a mistake of ours, so not a ``GatewayError``.
 
-    Carries the class of the driver's exception, its SQLSTATE and the name of the constraint;
-    never a statement or a value, since those can hold content.
+    Carries the class of the driver's exception, its SQLSTATE, the name of the constraint and
+    how the statement begins; never a value, since that can be content.
     """
 
 
@@ -83,7 +85,8 @@ def translated() -> Iterator[None]:
         # InternalError is what a server says that became read-only: a failover is under way
         raise LedgerUnavailable(f"the ledger does not answer ({_named(error)})") from None
     except DBAPIError as error:
-        raise LedgerBug(_named(error)) from None
+        began = " ".join((error.statement or "").split())[:60]
+        raise LedgerBug(f"{_named(error)} in: {began}") from None
 
 
 def _named(error: Exception) -> str:
@@ -104,11 +107,12 @@ def insert_into(connection: sa.Connection, table: sa.Table) -> postgresql.Insert
     return postgresql.insert(table)
 
 
-def connect(address: str) -> Database:
+def connect(address: str, *, patience_s: int = PATIENCE_S) -> Database:
     """Prepare, but do not yet open, the database at a URL.
 
     Args:
         address: ``sqlite:///file``, ``sqlite://`` (in memory) or ``postgresql://…``.
+        patience_s: Seconds to wait for a connection or a lock.
 
     Raises:
         Fault: another kind of database, or a SQLite that is too old.
@@ -116,14 +120,14 @@ def connect(address: str) -> Database:
     url = make_url(address)
     match url.get_backend_name():
         case "sqlite":
-            return Database(_sqlite(url))
+            return Database(_sqlite(url, patience_s))
         case "postgresql":
-            return Database(_postgres(url))
+            return Database(_postgres(url, patience_s))
         case other:
             raise Fault(f"the ledger runs on sqlite or postgresql, not on {other}")
 
 
-def _sqlite(url: URL) -> sa.Engine:
+def _sqlite(url: URL, patience_s: int) -> sa.Engine:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise Fault(f"SQLite {sqlite3.sqlite_version} is too old; 3.40 or newer is needed")
     in_memory = url.database in (None, "", ":memory:")
@@ -136,8 +140,8 @@ def _sqlite(url: URL) -> sa.Engine:
         # A database in memory lives in its one connection, which all threads take in turn.
         pool_size=1 if in_memory else _POOL,
         max_overflow=0,
-        pool_timeout=_PATIENCE_S,
-        connect_args={"timeout": _PATIENCE_S, "check_same_thread": False},
+        pool_timeout=patience_s,
+        connect_args={"timeout": patience_s, "check_same_thread": False},
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -170,16 +174,16 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def _postgres(url: URL) -> sa.Engine:
+def _postgres(url: URL, patience_s: int) -> sa.Engine:
     return sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,
         pool_size=_POOL,
         max_overflow=0,
-        pool_timeout=_PATIENCE_S,
+        pool_timeout=patience_s,
         pool_pre_ping=True,
         connect_args={
-            "connect_timeout": _PATIENCE_S,
+            "connect_timeout": patience_s,
             "application_name": "schuldhulp-gateway",
             "options": _POSTGRES_OPTIONS,
         },

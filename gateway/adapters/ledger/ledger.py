@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from gateway.adapters.ledger.accepting import Accepting
-from gateway.adapters.ledger.database import Clock, Database, connect
+from gateway.adapters.ledger.database import PATIENCE_S, Clock, Database, connect
 from gateway.adapters.ledger.dead_letters import DeadLetters
 from gateway.adapters.ledger.delivering import Delivering
 from gateway.adapters.ledger.migrate import check_schema
@@ -47,15 +47,21 @@ class SqlLedger(Accepting, Delivering, Postbus, DeadLetters, Repairs, Registry, 
         self._database.engine.dispose()
 
 
-def open_ledger(address: str, *, clock: Clock = wall_clock) -> SqlLedger:
+def open_ledger(
+    address: str, *, clock: Clock = wall_clock, patience_s: int = PATIENCE_S
+) -> SqlLedger:
     """Open the ledger at a URL (see ``database.connect``).
 
     Raises:
         Fault: its tables are older or newer than this gateway; says what to do.
         LedgerUnavailable: the database does not answer.
     """
-    database = connect(address)
-    check_schema(database)
+    database = connect(address, patience_s=patience_s)
+    try:
+        check_schema(database)
+    except Exception:
+        database.engine.dispose()
+        raise
     return SqlLedger(database, clock=clock)
 
 

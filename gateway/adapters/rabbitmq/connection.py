@@ -208,7 +208,7 @@ class BrokerConnection:
             except Exception as error:  # noqa: BLE001 - the edge: alert, and connect again
                 self.problem = f"the connection failed ({type(error).__name__})"
                 log.error("broker.crashed", extra={"error": type(error).__name__})  # noqa: TRY400
-            log.warning("broker.lost", extra={"connection": self._name, "problem": self.problem})
+            log.warning("broker.lost", extra={"place": self._name, "fault": self.problem})
             # many processes must not return in step
             await asyncio.sleep(random.uniform(0.05, 0.5))  # noqa: S311
 
@@ -224,7 +224,7 @@ class BrokerConnection:
             self._lanes = Lanes(partial(self._open_raw, connection))
             self.problem = ""
             self._healthy.set()
-            log.info("broker.ready", extra={"connection": self._name})
+            log.info("broker.ready", extra={"place": self._name})
             await self._watch(await self._open_raw(connection))
 
     @asynccontextmanager

@@ -20,6 +20,7 @@ from gateway.adapters.rabbitmq.events import UUID
 from gateway.adapters.rabbitmq.topology import GESTRAND, INZENDING, TRIAL, TRIAL_TYPE
 from gateway.delivery import Reason
 from gateway.errors import Fault
+from gateway.message import Oin
 from gateway.record import Stranding
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,8 @@ def stranding(letter: Letter, at: datetime) -> Stranding | None:
         and UUID.fullmatch(delivery_id)
     ):
         note = death.reason.replace("_", "-")
-        return Stranding(delivery_id, REASONS[death.reason], note, at)
+        recipient = Oin(death.queue.removeprefix("partij."))
+        return Stranding(delivery_id, REASONS[death.reason], note, at, ontvanger=recipient)
     return _garbage(letter, Reason.ONLEESBAAR, "onbekend", at)
 
 
@@ -154,7 +156,7 @@ class Keeper:
                     await self._strand(kept)
             except Fault as fault:
                 failures += 1
-                log.warning("keeper.held", extra={"fault": str(fault), "letters": len(letters)})
+                log.warning("keeper.held", extra={"fault": str(fault), "count": len(letters)})
             else:
                 return True
             if loop.time() >= give_back_at:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pamqp.commands import Basic
 
-from gateway.adapters.rabbitmq.cloudevent import event_source, event_type
 from gateway.adapters.rabbitmq.connection import BrokerConnection, QueueFull, Unroutable
 from gateway.adapters.rabbitmq.topology import BERICHTEN
+from gateway.cloudevent import event_source, event_type
 from gateway.delivery import Answer, Attempted
 from gateway.errors import BrokerUnavailable
 from gateway.message import Delivery, Oin, Parcel

@@ -46,7 +46,7 @@ def accepted(request: Request, preferred: Dialect) -> Dialect:
     Raises:
         Refusal: ACCEPT_ONMOGELIJK when neither XML nor JSON is acceptable.
     """
-    header = request.headers.get("accept", "*/*")
+    header = ",".join(request.headers.getlist("accept")) or "*/*"
     quality: dict[Dialect, tuple[float, int]] = {}
     for part in header.split(","):
         media, *parameters = (piece.strip().lower() for piece in part.split(";"))

@@ -22,6 +22,8 @@ BY_STATUS = {
     413: Code.TE_GROOT,
     415: Code.MEDIATYPE_ONBEKEND,
 }
+UNREAD = frozenset({408, 413})
+"""After these the rest of the body stays unread, so the connection can serve no more."""
 
 
 def problem(status: int, code: str, nl: str, en: str, **more: object) -> Response:
@@ -55,6 +57,8 @@ def refused(refusal: Refusal) -> Response:
         headers["Retry-After"] = str(refusal.retry_after)
     if explained.status == 401:  # noqa: PLR2004 - RFC 9110 §11.6.1
         headers["WWW-Authenticate"] = 'Bearer realm="gateway"'
+    if explained.status in UNREAD:
+        headers["Connection"] = "close"
     return problem(
         explained.status, refusal.code, explained.nl, explained.en, headers=headers, **more
     )
@@ -85,11 +89,24 @@ def crashed(error: Exception) -> Response:
 
 def install(app: FastAPI) -> None:
     """Make every error of the framework one of ours."""
-    app.add_exception_handler(Refusal, lambda _, e: refused(e))
-    app.add_exception_handler(Fault, lambda _, e: failed(e))
-    app.add_exception_handler(Exception, lambda _, e: crashed(e))
+    # Coroutines all: a plain function would be run in a thread, for every refusal.
+    app.add_exception_handler(Refusal, _refused)  # type: ignore[arg-type]
+    app.add_exception_handler(Fault, _failed)  # type: ignore[arg-type]
+    app.add_exception_handler(Exception, _crashed)
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _framework)  # type: ignore[arg-type]
+
+
+async def _refused(request: Request, refusal: Refusal) -> Response:
+    return refused(refusal)
+
+
+async def _failed(request: Request, fault: Fault) -> Response:
+    return failed(fault)
+
+
+async def _crashed(request: Request, error: Exception) -> Response:
+    return crashed(error)
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:

@@ -31,13 +31,13 @@ def upgrade() -> None:
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("what", sa.Text(), nullable=False),
         sa.Column("dead_letters", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="action_pk"),
+        sa.PrimaryKeyConstraint("id", name=op.f("action_pk")),
     )
     op.create_table(
         "assertion",
         sa.Column("sha256", sa.Text(), nullable=False),
         sa.Column("expires", INSTANT, nullable=False),
-        sa.PrimaryKeyConstraint("sha256", name="assertion_pk"),
+        sa.PrimaryKeyConstraint("sha256", name=op.f("assertion_pk")),
     )
     op.create_index("assertion_expires", "assertion", ["expires"], unique=False)
     op.create_table(
@@ -48,9 +48,9 @@ def upgrade() -> None:
         sa.Column("party_b", sa.Text(), nullable=False),
         sa.Column("last_to_a", sa.Integer(), nullable=False),
         sa.Column("last_to_b", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="conversation_pk"),
+        sa.PrimaryKeyConstraint("id", name=op.f("conversation_pk")),
         sa.UniqueConstraint(
-            "conversatie", "party_a", "party_b", name="conversation_conversatie_uq"
+            "conversatie", "party_a", "party_b", name=op.f("conversation_conversatie_uq")
         ),
     )
     op.create_table(
@@ -60,7 +60,7 @@ def upgrade() -> None:
         sa.Column("applied_by", sa.Text(), nullable=False),
         sa.Column("applied_at", INSTANT, nullable=False),
         sa.Column("content", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("version", name="directory_pk"),
+        sa.PrimaryKeyConstraint("version", name=op.f("directory_pk")),
     )
     op.create_table(
         "message",
@@ -92,8 +92,10 @@ def upgrade() -> None:
         sa.Column("digest_header", sa.Text(), nullable=True),
         sa.Column("canonical", sa.LargeBinary(), nullable=False),
         sa.Column("original", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="message_pk"),
-        sa.UniqueConstraint("referentienummer", "afzender", name="message_referentienummer_uq"),
+        sa.PrimaryKeyConstraint("id", name=op.f("message_pk")),
+        sa.UniqueConstraint(
+            "referentienummer", "afzender", name=op.f("message_referentienummer_uq")
+        ),
     )
     op.create_index("message_recorded", "message", ["recorded_at"], unique=False)
     op.create_table(
@@ -105,7 +107,7 @@ def upgrade() -> None:
         sa.Column("party", sa.Text(), nullable=True),
         sa.Column("referentienummer", sa.Text(), nullable=True),
         sa.Column("count", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="refusal_pk"),
+        sa.PrimaryKeyConstraint("id", name=op.f("refusal_pk")),
     )
     op.create_index("refusal_at", "refusal", ["at"], unique=False)
     op.create_index(
@@ -140,20 +142,20 @@ def upgrade() -> None:
         sa.Column("offered_at", INSTANT, nullable=True),
         sa.Column("confirmed_at", INSTANT, nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
-        sa.CheckConstraint("state = 'wacht' OR due_at IS NULL", name="delivery_due_ck"),
+        sa.CheckConstraint("state = 'wacht' OR due_at IS NULL", name=op.f("delivery_due_ck")),
         sa.CheckConstraint(
             "state IN ('wacht', 'aangeboden', 'bevestigd', 'gestrand', 'verworpen')",
-            name="delivery_state_ck",
+            name=op.f("delivery_state_ck"),
         ),
         sa.ForeignKeyConstraint(
-            ["conversation"], ["conversation.id"], name="delivery_conversation_fk"
+            ["conversation"], ["conversation.id"], name=op.f("delivery_conversation_fk")
         ),
-        sa.ForeignKeyConstraint(["message"], ["message.id"], name="delivery_message_fk"),
-        sa.PrimaryKeyConstraint("id", name="delivery_pk"),
+        sa.ForeignKeyConstraint(["message"], ["message.id"], name=op.f("delivery_message_fk")),
+        sa.PrimaryKeyConstraint("id", name=op.f("delivery_pk")),
         sa.UniqueConstraint(
-            "conversation", "ontvanger", "volgnummer", name="delivery_conversation_uq"
+            "conversation", "ontvanger", "volgnummer", name=op.f("delivery_conversation_uq")
         ),
-        sa.UniqueConstraint("delivery_id", name="delivery_delivery_id_uq"),
+        sa.UniqueConstraint("delivery_id", name=op.f("delivery_delivery_id_uq")),
     )
     op.create_index(
         "delivery_abandoned",
@@ -222,8 +224,8 @@ def upgrade() -> None:
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("sent_sha256", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(["delivery"], ["delivery.id"], name="attempt_delivery_fk"),
-        sa.PrimaryKeyConstraint("delivery", "number", name="attempt_pk"),
+        sa.ForeignKeyConstraint(["delivery"], ["delivery.id"], name=op.f("attempt_delivery_fk")),
+        sa.PrimaryKeyConstraint("delivery", "number", name=op.f("attempt_pk")),
     )
     op.create_table(
         "dead_letter",
@@ -238,8 +240,10 @@ def upgrade() -> None:
         sa.Column("resolved_at", INSTANT, nullable=True),
         sa.Column("garbage_sha256", sa.Text(), nullable=True),
         sa.Column("garbage", sa.LargeBinary(), nullable=True),
-        sa.ForeignKeyConstraint(["delivery"], ["delivery.id"], name="dead_letter_delivery_fk"),
-        sa.PrimaryKeyConstraint("id", name="dead_letter_pk"),
+        sa.ForeignKeyConstraint(
+            ["delivery"], ["delivery.id"], name=op.f("dead_letter_delivery_fk")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("dead_letter_pk")),
     )
     op.create_index("dead_letter_delivery", "dead_letter", ["delivery"], unique=False)
     op.create_index(

@@ -1,0 +1,111 @@
+"""The way back: every delivery is signed by the gateway and says where it came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fixtures.documents import example, kind
+from fixtures.world import GATEWAY
+from gateway import xml
+from gateway.adapters import certificates, xmldsig
+from gateway.adapters.jades import covers
+from gateway.adapters.keys import GatewayKeys
+from gateway.adapters.signatures import Seal
+from gateway.compose import CLOUDEVENT, JSON, XML, aflevering, compose
+from gateway.message import Channel, Delivery, Dialect, Oin, Parcel, as_bytes
+from gateway.schemas import Catalogue
+from tests.servers.party import a_delivery
+
+ASK = kind("schuldregeling", "Saldoverzoek")
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> GatewayKeys:
+    folder: Path = tmp_path_factory.mktemp("sleutels") / "keys"
+    return GatewayKeys.create(folder, Oin(GATEWAY))
+
+
+def saldoverzoek(**changes: object) -> Delivery:
+    return a_delivery(kind=ASK, canonical=as_bytes(example(ASK)), **changes)
+
+
+def composed(
+    delivery: Delivery, keys: GatewayKeys, catalogue: Catalogue, *, dialect: Dialect
+) -> Parcel:
+    return compose(
+        delivery, dialect=dialect, catalogue=catalogue, sealer=Seal(keys), gateway=GATEWAY
+    )
+
+
+def test_a_delivery_names_its_sender_the_original_and_its_signer() -> None:
+    delivery = saldoverzoek()
+
+    told = aflevering(delivery, dialect=Dialect.JSON)["aflevering"]
+
+    assert told["afzender"] == delivery.afzender
+    assert told["origineelSha256"] == delivery.original_sha256
+    assert told["ondertekenaarVingerafdruk"] == delivery.signer_fingerprint
+    assert told["bericht"] == example(ASK)
+
+
+@pytest.mark.parametrize(("dialect", "said"), [(Dialect.JSON, ["VERTAALD"]), (Dialect.XML, None)])
+def test_a_translation_is_said(dialect: Dialect, said: list[str] | None) -> None:
+    told = aflevering(saldoverzoek(original_dialect=Dialect.XML), dialect=dialect)["aflevering"]
+
+    assert told.get("bewerkingen") == said
+
+
+def test_warnings_and_precedence_travel_with_the_delivery() -> None:
+    warning = {"regel": "TOTAAL", "pad": "/saldoverzoek"}
+    delivery = saldoverzoek(warnings=(warning,), overtakes=True)
+
+    told = aflevering(delivery, dialect=Dialect.JSON)["aflevering"]
+
+    assert told["waarschuwingen"] == [warning]
+    assert told["voorrang"] is True
+
+
+def test_an_xml_delivery_is_one_signed_document_that_reads_back(
+    keys: GatewayKeys, catalogue: Catalogue
+) -> None:
+    delivery = saldoverzoek(channel=Channel.PUSH, original_dialect=Dialect.JSON, overtakes=True)
+
+    parcel = composed(delivery, keys, catalogue, dialect=Dialect.XML)
+
+    signer = certificates.read(certificates.pem(keys.rsa[0].certificate))
+    tree, _ = xmldsig.check(xml.parse(parcel.body), lambda _: signer)
+    assert parcel.media == XML
+    assert catalogue.to_json(tree) == aflevering(delivery, dialect=Dialect.XML)
+
+
+def test_a_json_delivery_over_http_carries_a_signature_over_its_digest(
+    keys: GatewayKeys, catalogue: Catalogue
+) -> None:
+    parcel = composed(saldoverzoek(channel=Channel.POSTBUS), keys, catalogue, dialect=Dialect.JSON)
+
+    assert parcel.media == JSON
+    assert parcel.signature is not None
+    public = keys.rsa[0].key.public_key()
+    assert covers(parcel.signature, f"digest: {parcel.digest}".encode(), public, "PS256")
+
+
+def test_a_queue_delivery_is_a_signed_cloudevent_without_anything_personal(
+    keys: GatewayKeys, catalogue: Catalogue
+) -> None:
+    delivery = saldoverzoek(channel=Channel.QUEUE)
+
+    parcel = composed(delivery, keys, catalogue, dialect=Dialect.JSON)
+
+    event = json.loads(parcel.body)
+    data = event.pop("data")
+    assert parcel.media == CLOUDEVENT
+    assert event["id"] == delivery.id
+    assert event["subject"] == delivery.referentienummer
+    assert event["source"] == f"urn:nld:oin:{GATEWAY}:systeem:gateway"
+    assert "Kanarie" not in json.dumps(event)
+    assert data["aflevering"]["bericht"] == example(ASK)
+    assert parcel.signature is not None
+    assert covers(parcel.signature, parcel.body, keys.ec[0].key.public_key(), "ES256")
