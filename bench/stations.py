@@ -14,7 +14,7 @@ from gateway import xml
 from gateway.adapters.keys import GatewayKeys
 from gateway.adapters.register import directory_of
 from gateway.adapters.signatures import Seal, Signatures
-from gateway.compose import compose
+from gateway.compose import OnQueue, compose
 from gateway.message import Channel, Delivery, Dialect, Door, Received, as_bytes
 from gateway.record import business_digest
 from gateway.schemas import Catalogue, judge, translate, validate
@@ -56,6 +56,7 @@ def measure(
             catalogue=catalogue,
             sealer=seal,
             gateway=world.settings.oin,
+            on_queue=OnQueue(world.settings.url) if way is Channel.QUEUE else None,
         )
 
     return {

@@ -197,6 +197,7 @@ def _services(
 
     line = Line(
         gateway=settings.oin,
+        url=settings.url.rstrip("/"),
         catalogue=Catalogue.load(),
         check=Signatures(),
         sealer=Seal(keys),

@@ -22,23 +22,24 @@ def event_source(gateway: Oin) -> str:
     return f"urn:nld:oin:{gateway}:systeem:gateway"
 
 
-def cloudevent(delivery: Delivery, data: Json, gateway: Oin) -> bytes:
+def cloudevent(
+    delivery: Delivery, data: Json | None, gateway: Oin, dataref: str | None = None
+) -> bytes:
     """One delivery as the bytes that are signed and published.
 
     ``id`` is the delivery id, the same at every retry: consumers may take an equal
     source and id for a repeat. ``time`` is when the message was recorded.
 
-    ``data`` is the delivery as canonical JSON, ``{"aflevering": {…}}``.
+    ``data`` is the delivery as canonical JSON, ``{"aflevering": {…}}``; without it,
+    ``dataref`` says where the recipient fetches it (a claim check).
     """
-    return as_bytes(
-        {
-            "specversion": SPECVERSION,
-            "id": delivery.id,
-            "source": event_source(gateway),
-            "type": event_type(delivery.kind),
-            "subject": delivery.referentienummer,
-            "time": instant(delivery.received_at),
-            "datacontenttype": "application/json",
-            "data": data,
-        }
-    )
+    event: Json = {
+        "specversion": SPECVERSION,
+        "id": delivery.id,
+        "source": event_source(gateway),
+        "type": event_type(delivery.kind),
+        "subject": delivery.referentienummer,
+        "time": instant(delivery.received_at),
+        "datacontenttype": "application/json",
+    }
+    return as_bytes(event | ({"dataref": dataref} if data is None else {"data": data}))

@@ -7,18 +7,39 @@ that, what the gateway did with it, and the message itself.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Protocol
 
 from lxml import etree
 
 from gateway.cloudevent import cloudevent
-from gateway.message import Channel, Delivery, Dialect, Json, Oin, Parcel, as_bytes
+from gateway.message import Delivery, Dialect, Json, Oin, Parcel, as_bytes
 from gateway.replies import AFLEVERING, instant
 from gateway.schemas import Catalogue
 
 XML = "application/xml"
 JSON = "application/json"
 CLOUDEVENT = "application/cloudevents+json"
+
+
+LARGEST_EVENT_BYTES = 4 * 1024 * 1024
+"""Above this a queue carries a reference: RabbitMQ 4 takes messages up to 16 MiB, and
+the broker should not hold large content."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnQueue:
+    """How a queue carries a delivery.
+
+    Attributes:
+        url: Where parties reach the gateway, for references.
+        by_reference: The party chose ``inhoud = "verwijzing"``.
+        algorithm: ES256 or PS256, as the party chose.
+    """
+
+    url: str
+    by_reference: bool = False
+    algorithm: str = "ES256"
 
 
 class Sealer(Protocol):
@@ -73,21 +94,32 @@ def compose(
     catalogue: Catalogue,
     sealer: Sealer,
     gateway: Oin,
-    queue_algorithm: str = "ES256",
+    on_queue: OnQueue | None = None,
 ) -> Parcel:
-    """Wrap, translate and sign one delivery for its channel."""
+    """Wrap, translate and sign one delivery.
+
+    Args:
+        on_queue: How a queue carries it; None for what is fetched or pushed over HTTP.
+    """
     document = aflevering(delivery, dialect=dialect)
+    if on_queue is not None:
+        return _event(delivery, document, on_queue, sealer, gateway)
     if dialect is Dialect.XML:
         body = sealer.xml(catalogue.to_xml(AFLEVERING, document))
         return Parcel(delivery=delivery, body=body, media=XML)
-    if delivery.channel is Channel.QUEUE:
-        body = cloudevent(delivery, document, gateway)
-        return Parcel(
-            delivery=delivery,
-            body=body,
-            media=CLOUDEVENT,
-            signature=sealer.queue_json(body, queue_algorithm),
-        )
     body = as_bytes(document)
     digest, signature = sealer.http_json(body)
     return Parcel(delivery=delivery, body=body, media=JSON, signature=signature, digest=digest)
+
+
+def _event(
+    delivery: Delivery, document: Json, on_queue: OnQueue, sealer: Sealer, gateway: Oin
+) -> Parcel:
+    body = b""
+    if not on_queue.by_reference:
+        body = cloudevent(delivery, document, gateway)
+    if on_queue.by_reference or len(body) > LARGEST_EVENT_BYTES:
+        dataref = f"{on_queue.url}/v1/postbus/{delivery.id}"
+        body = cloudevent(delivery, None, gateway, dataref)
+    signature = sealer.queue_json(body, on_queue.algorithm)
+    return Parcel(delivery=delivery, body=body, media=CLOUDEVENT, signature=signature)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from gateway.compose import Sealer, compose
+from gateway.compose import OnQueue, Sealer, compose
 from gateway.delivery import Answer, Attempted, Conclusion, after
 from gateway.errors import Refusal
 from gateway.message import (
@@ -32,7 +32,7 @@ from gateway.message import (
 from gateway.record import business_digest
 from gateway.routing.admit import admit
 from gateway.routing.directory import Directory, Party
-from gateway.routing.route import Nowhere, route
+from gateway.routing.route import Destination, Nowhere, route
 from gateway.schemas import Catalogue, judge, translate, validate
 from gateway.verify import SignatureCheck, verify
 
@@ -53,6 +53,7 @@ class Line:
     """What the line works with, built once at start.
 
     Attributes:
+        url: Where parties reach the gateway, without a slash at the end.
         draw: A fresh lower-case UUID at every call.
         jitter: A fresh random share in [0, 1) at every call.
         quota: Raises Refusal when this party hands in too much.
@@ -61,6 +62,7 @@ class Line:
     """
 
     gateway: Oin
+    url: str
     catalogue: Catalogue
     check: SignatureCheck
     sealer: Sealer
@@ -142,7 +144,7 @@ async def dispatch(delivery: Delivery, line: Line) -> Conclusion:
         catalogue=line.catalogue,
         sealer=line.sealer,
         gateway=line.gateway,
-        queue_algorithm=destination.party.signature,
+        on_queue=_on_queue(destination, line.url),
     )
     attempted = await line.channels[destination.channel].deliver(parcel, destination.party)
     return after(
@@ -154,3 +156,10 @@ async def dispatch(delivery: Delivery, line: Line) -> Conclusion:
         jitter=line.jitter(),
         sent_sha256=hashlib.sha256(parcel.body).hexdigest(),
     )
+
+
+def _on_queue(destination: Destination, url: str) -> OnQueue | None:
+    if destination.channel is not Channel.QUEUE:
+        return None
+    party = destination.party
+    return OnQueue(url, by_reference=party.by_reference, algorithm=party.signature)

@@ -21,6 +21,7 @@ from gateway.message import (
     Canonical,
     Channel,
     Delivery,
+    Dialect,
     Door,
     Json,
     Kind,
@@ -113,6 +114,29 @@ class MessageView:
     confirmed_at: datetime | None
     reason: Reason | None
     door: Door
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A message exactly as it was sent, with what its verification found.
+
+    Attributes:
+        signature: The detached JWS that came with JSON, else None (XML carries its own).
+        digest: The ``Digest`` header that came with JSON over HTTP, else None.
+        received_at: The instant at which the certificate was judged.
+    """
+
+    body: bytes
+    dialect: Dialect
+    sha256: str
+    signature: str | None
+    digest: str | None
+    afzender: Oin
+    kind: Kind
+    versie: str
+    signer_fingerprint: str
+    signer_algorithm: str
+    received_at: datetime
 
 
 class Confirmed(StrEnum):
@@ -245,7 +269,14 @@ class Ledger(Protocol):
         ...
 
     def postbus_item(self, ontvanger: Oin, delivery_id: str) -> Delivery | None:
-        """One delivery of this recipient's postbus (confirmed ones too, while kept)."""
+        """One delivery that this recipient may fetch (confirmed ones too, while kept).
+
+        It lies in its postbus, or was named on its queue.
+        """
+        ...
+
+    def original(self, ontvanger: Oin, delivery_id: str) -> Original | None:
+        """What was sent, as it was sent, to a recipient that may fetch the delivery."""
         ...
 
     def confirm(

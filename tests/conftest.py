@@ -28,9 +28,7 @@ settings.register_profile("here", deadline=None)
 settings.register_profile("gate", deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("nightly", deadline=None, max_examples=2_000, print_blob=True)
 _AT_THE_GATE = bool(os.environ.get("CI")) or os.environ.get("GATEWAY_TESTS_ALL") == "1"
-settings.load_profile(
-    os.environ.get("HYPOTHESIS_PROFILE", "gate" if _AT_THE_GATE else "here")
-)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate" if _AT_THE_GATE else "here"))
 
 CANARIES = (
     "999990007",

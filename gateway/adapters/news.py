@@ -9,18 +9,25 @@ class News:
     """One bell for all: long polls and the courier wake at every commit here.
 
     Commits of other processes do not ring it, so nobody waits on it for long.
+
+    Attributes:
+        rings: How often it rang; note it before looking, and nothing is missed.
     """
 
     def __init__(self) -> None:
+        self.rings = 0
         self._bell = asyncio.Event()
 
     def ring(self) -> None:
         """Wake everybody who waits now."""
+        self.rings += 1
         bell, self._bell = self._bell, asyncio.Event()
         bell.set()
 
-    async def wait(self, seconds: float) -> None:
-        """Return at the next ring, or after ``seconds``."""
+    async def wait(self, seconds: float, since: int | None = None) -> None:
+        """Return at the next ring, or after ``seconds``; at once if it rang after ``since``."""
+        if since not in {None, self.rings}:
+            return
         try:
             async with asyncio.timeout(seconds):
                 await self._bell.wait()

@@ -81,6 +81,7 @@ class PartyEntry(_Entry):
     kanaal: Channel = Channel.POSTBUS
     vorm: Dialect = Dialect.JSON
     bevestiging: Literal["verplicht", "geen"] = "verplicht"
+    inhoud: Literal["bericht", "verwijzing"] = "bericht"
     gestrand: Literal["blokkeert", "laat-door"] = "blokkeert"
     adres: str | None = None
     interne_netten: tuple[str, ...] = ()
@@ -240,6 +241,7 @@ def _party(entry: PartyEntry) -> Party:
         endpoint=entry.adres,
         private_ranges=entry.interne_netten,
         awaits_confirmation=entry.bevestiging == "verplicht",
+        by_reference=entry.inhoud == "verwijzing",
         blocks=entry.gestrand == "blokkeert",
         xml_needs_token=entry.xml_met_token,
         signature=entry.handtekening or default_signature,

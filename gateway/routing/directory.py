@@ -47,6 +47,7 @@ class Party:
         endpoint: Where push delivers (https URL), None for other channels.
         private_ranges: Networks outside the public internet that push may reach.
         awaits_confirmation: False for ``bevestiging = "geen"``.
+        by_reference: A queue carries where to fetch the content, not the content.
         blocks: A dead predecessor blocks its successors (False: it lets them pass).
         xml_needs_token: A signed XML post also needs a token.
         per_minute: Quota of messages that this party may hand in each minute.
@@ -65,6 +66,7 @@ class Party:
     endpoint: str | None = None
     private_ranges: tuple[str, ...] = ()
     awaits_confirmation: bool = True
+    by_reference: bool = False
     blocks: bool = True
     xml_needs_token: bool = False
     signature: str = "PS256"

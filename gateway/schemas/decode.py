@@ -2,7 +2,7 @@
 
 Works on trees that satisfy the XSD; the checks are not made again here. Lossless: what is
 not carried over is white space between elements, white space that the type itself says
-is not part of the value, and the letter case of the identifiers in Stuurgegevens.
+is not part of the value, and the letter case of identifiers.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ from typing import Any
 from lxml import etree
 
 from gateway.message import Json
-from gateway.schemas.plan import Carrier, Element, Form, Listing, Record, Root, Simple, Type
+from gateway.schemas.plan import Carrier, Element, Form, Listing, Root, Simple, Type
 
 Decoder = Callable[[etree._Element], Any]  # noqa: SLF001 - lxml's name for its type
 
 STUURGEGEVENS = "Stuurgegevens"
-IDENTIFIERS = frozenset(
-    {"Referentienummer", "CrossReferentienummer", "ConversatieReferentienummer", "Vervangt"}
-)
-"""Message identifiers are lower-case UUIDs (design decision 5): the same identifier in
-capitals names the same message, so the canonical form has one way to write it."""
+IDENTIFIER = "Uuid"
+"""The type of identifiers. The same one in capitals names the same thing, so the canonical
+form has one way to write it: lower case (design decision 5)."""
 
 _SPACE = re.compile(r"[ \t\n\r]+")
 
@@ -49,7 +47,7 @@ def _compile(
     if key in made:
         return made[key]
     if isinstance(node, Simple):
-        decoder = _simple(node)
+        decoder = _lower(_simple(node)) if node.name == IDENTIFIER else _simple(node)
     elif isinstance(node, Carrier):
         decoder = _carrier(carried)
     elif isinstance(node, Listing):
@@ -58,19 +56,13 @@ def _compile(
         children = {
             f"{{{namespace}}}{child.name}": (
                 child.json,
-                _lower(_compile(child, namespace, carried, made))
-                if _is_identifier(node, child)
-                else _compile(child, namespace, carried, made),
+                _compile(child, namespace, carried, made),
             )
             for child in node.elements()
         }
         decoder = _record(children)
     made[key] = decoder
     return decoder
-
-
-def _is_identifier(record: Record, child: Element) -> bool:
-    return record.name == STUURGEGEVENS and child.name in IDENTIFIERS
 
 
 def _record(children: dict[str, tuple[str, Decoder]]) -> Decoder:

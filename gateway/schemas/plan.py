@@ -179,21 +179,17 @@ class Place:
     Attributes:
         xml: Names from the root: ``/Kennisgeving/Vorderingen/Vordering/Saldo``.
         json: JSON names with ``*`` for any item: ``/kennisgeving/vorderingen/*/saldoInCenten``.
-        optional: Some element on the way, or this one, may be absent.
     """
 
     xml: str
     json: str
     element: Element
     parent: Record | Listing | None
-    optional: bool
 
 
 def places(root: Root) -> Iterator[Place]:
     """Every element of a message kind, in document order."""
-    start = Place(
-        f"/{root.element.name}", f"/{root.element.json}", root.element, None, optional=False
-    )
+    start = Place(f"/{root.element.name}", f"/{root.element.json}", root.element, None)
     yield start
     yield from _below(start)
 
@@ -201,19 +197,12 @@ def places(root: Root) -> Iterator[Place]:
 def _below(here: Place) -> Iterator[Place]:
     node = here.element.type
     if isinstance(node, Listing):
-        place = Place(
-            f"{here.xml}/{node.item.name}", f"{here.json}/*", node.item, node, here.optional
-        )
+        steps = [(node.item, node.item.name, "*")]
+    elif isinstance(node, Record):
+        steps = [(element, element.name, element.json) for element in node.elements()]
+    else:
+        return
+    for element, xml, json in steps:
+        place = Place(f"{here.xml}/{xml}", f"{here.json}/{json}", element, node)
         yield place
         yield from _below(place)
-    elif isinstance(node, Record):
-        for element in node.elements():
-            place = Place(
-                f"{here.xml}/{element.name}",
-                f"{here.json}/{element.json}",
-                element,
-                node,
-                here.optional or not element.required,
-            )
-            yield place
-            yield from _below(place)

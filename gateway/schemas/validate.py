@@ -47,16 +47,14 @@ def validate(verified: Verified, catalogue: Catalogue) -> Validated:
 
 def _from_json(document: Json, codec: Codec) -> etree._Element:
     encoded = codec.encode(document)
-    if not encoded.problems and codec.schema.verdict.validate(encoded.tree):
+    satisfied = codec.schema.verdict.validate(encoded.tree)
+    if satisfied and not encoded.problems:
         return encoded.tree
-    found = [Finding(rule, at) for at, rule in encoded.problems]
-    if not codec.schema.verdict.validate(encoded.tree):
-        reported = tuple(at for at, _ in encoded.problems)
-        found += [
-            each
-            for each in explain(encoded.tree, codec, Dialect.JSON)
-            if not _within(each.path, reported)
-        ]
+    found = [Finding(rule, at) for at, rule in encoded.problems[:LARGEST_REPORT]]
+    if not satisfied and len(found) < LARGEST_REPORT:
+        reported = tuple(each.path for each in found)
+        explained = explain(encoded.tree, codec, Dialect.JSON)
+        found += [each for each in explained if not _within(each.path, reported)]
     found = found or [finding(codec, Dialect.JSON, Spot(encoded.tree), CONTENT)]
     raise Refusal(Code.SCHEMA_ONGELDIG, *found[:LARGEST_REPORT])
 

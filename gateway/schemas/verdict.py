@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
 from lxml import etree
 
@@ -61,11 +61,9 @@ def explain(tree: etree._Element, codec: Codec, dialect: Dialect) -> list[Findin
         knows why (``xsi:nil``, for one).
     """
     facets = _facets(tree, codec)
-    wrong = _walk(tree, codec.root.element, codec, facets)
-    found = [finding(codec, dialect, spot, rule) for spot, rule in islice(wrong, LARGEST_REPORT)]
-    for node, rule in facets.items():  # what the walk did not come by
-        found.append(finding(codec, dialect, Spot(node), rule))
-    return found[:LARGEST_REPORT]
+    walked = _walk(tree, codec.root.element, codec, facets)
+    wrong = islice(chain(walked, _off_the_way(facets)), LARGEST_REPORT)
+    return [finding(codec, dialect, spot, rule) for spot, rule in wrong]
 
 
 def _facets(tree: etree._Element, codec: Codec) -> dict[etree._Element, str]:
@@ -115,6 +113,11 @@ def _walk(
         yield from _record(node, place, place.type, codec, facets)
     elif isinstance(place.type, Listing):
         yield from _listing(node, place.type, codec, facets)
+
+
+def _off_the_way(facets: dict[etree._Element, str]) -> Iterator[Wrong]:
+    """What the walk did not come by; it takes from the facets what it meets."""
+    yield from ((Spot(node), rule) for node, rule in facets.items())
 
 
 def _record(

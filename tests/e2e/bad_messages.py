@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -83,7 +83,7 @@ def signed_with(
     method: SignatureMethod = SignatureMethod.RSA_SHA256,
     digest: DigestAlgorithm = DigestAlgorithm.SHA256,
     c14n: CanonicalizationMethod = EXCLUSIVE,
-    **options: object,
+    **options: Any,
 ) -> Make:
     """A message signed with other algorithms or other key information."""
 
@@ -95,7 +95,7 @@ def signed_with(
     return make
 
 
-class Careless(XMLSigner):  # type: ignore[misc]
+class Careless(XMLSigner):
     """The library's signer, which may also do what nobody should."""
 
     def check_deprecated_methods(self) -> None:
@@ -109,11 +109,11 @@ def sign(
     method: SignatureMethod = SignatureMethod.RSA_SHA256,
     digest: DigestAlgorithm = DigestAlgorithm.SHA256,
     c14n: CanonicalizationMethod = EXCLUSIVE,
-    **options: object,
+    **options: Any,
 ) -> etree._Element:
     """A tree signed by the SHV."""
     signer = Careless(signature_algorithm=method, digest_algorithm=digest, c14n_algorithm=c14n)
-    chosen = {"key": here.xml.key, "cert": [here.xml.identity.cert], **options}
+    chosen: dict[str, Any] = {"key": here.xml.key, "cert": [here.xml.identity.cert], **options}
     return signer.sign(tree, **chosen)
 
 

@@ -39,7 +39,7 @@ class RefusalRow(NamedTuple):
     code: str
     party: str | None
     referentienummer: str | None
-    count: int
+    times: int
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,22 @@ class Sent:
 
 @dataclass(frozen=True)
 class Here:
-    """A started gateway with an SHV that can write both forms."""
+    """A started gateway with an SHV that can write both forms.
+
+    Attributes:
+        url: Where messages are sent to.
+    """
 
     gateway: Gateway
     reach: Reach
+    url: str
     xml: Creditor
     json: CaseSystem
 
     @classmethod
     def at(cls, gateway: Gateway, reach: Reach) -> Here:
         """Around a gateway that runs."""
-        return cls(gateway, reach, reach.creditor(SHV), reach.case_system(SHV))
+        return cls(gateway, reach, reach.url, reach.creditor(SHV), reach.case_system(SHV))
 
     @property
     def world(self) -> World:
@@ -78,16 +83,20 @@ class Here:
         headers = list(sent.headers)
         if sent.token_of is not None:
             headers += (await sent.token_of.authorization()).items()
-        url = f"{self.reach.url}/v1/berichten"
+        url = f"{self.url}/v1/berichten"
         return await self.reach.client.post(url, content=sent.body, headers=headers)
+
+    async def get(self, path: str, *headers: tuple[str, str]) -> httpx.Response:
+        """Ask under exactly these headers."""
+        return await self.reach.client.get(self.url + path, headers=list(headers))
 
     async def refusals(self) -> list[RefusalRow]:
         """Every refusal that was noted until now, oldest first."""
         services = self.gateway.services
         await services.refusals.flush()
         await services.writer.run(lambda: None)  # what another flush had under way is in
-        fields = ", ".join(RefusalRow._fields)
-        rows = _rows(self.world, f"SELECT {fields} FROM refusal ORDER BY id")
+        query = "SELECT door, code, party, referentienummer, count FROM refusal ORDER BY id"
+        rows = _rows(self.world, query)
         return [RefusalRow(*row) for row in rows]
 
     def kept(self) -> Kept:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any
 
@@ -17,7 +17,7 @@ from lxml import etree
 
 from gateway.errors import Finding, Refusal
 from gateway.message import Dialect, Door, Json, Kind, Oin, Received, Signer, Verified
-from gateway.schemas import validate
+from gateway.schemas import judge, translate, validate
 from gateway.schemas.catalogue import Codec
 from gateway.schemas.decode import collapsed
 from gateway.schemas.jsonschema import FORMATS, definition, schema_of
@@ -93,11 +93,16 @@ def json_schema(kind: Kind) -> Any:
     return Validator(schema_of(CATALOGUE.kinds[kind].root))
 
 
+def verified(document: Json | etree._Element, dialect: Dialect) -> Verified:
+    """The document as if a party had signed it."""
+    received = Received(Door.REST_JSON, dialect, b"", datetime(2026, 1, 1, tzinfo=UTC))
+    return Verified(received, Signer(Oin("0" * 20), "", ""), document)
+
+
 def findings_of(document: Json | etree._Element, dialect: Dialect) -> tuple[Finding, ...]:
     """Why the station refuses; nothing when it does not."""
-    received = Received(Door.REST_JSON, dialect, b"", datetime(2026, 1, 1, tzinfo=UTC))
     try:
-        validate(Verified(received, Signer(Oin("0" * 20), "", ""), document), CATALOGUE)
+        validate(verified(document, dialect), CATALOGUE)
     except Refusal as refusal:
         return refusal.findings
     return ()
@@ -162,6 +167,52 @@ def test_json_schema_and_xsd_give_one_verdict_on_broken_json(data: st.DataObject
         assert satisfied == (not rules) or is_another_kind(document, codec.kind)
     assert all(shows_only(codec.schema.json_names, each) for each in findings)
     assert not any(each.rule == CONTENT for each in findings), "refused, but nobody knows why"
+
+
+JSON_VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@MUTATED
+@given(data=st.data())
+def test_any_json_at_all_is_a_message_or_a_refusal(data: st.DataObject) -> None:
+    codec = CATALOGUE.kinds[data.draw(st.sampled_from(KINDS))]
+    name = codec.root.element.json
+    header = {"module": codec.kind.module, "versie": f"{codec.kind.major}.0"}
+    names = st.sampled_from(sorted(codec.schema.json_names))
+
+    members = data.draw(st.dictionaries(names, JSON_VALUES, max_size=4))
+    headed = {"stuurgegevens": header | data.draw(st.dictionaries(names, JSON_VALUES, max_size=2))}
+
+    for document in (members, {name: members}, {name: members | headed}):
+        assert findings_of(document, Dialect.JSON)
+
+
+@MUTATED
+@given(data=st.data())
+def test_any_valid_message_is_judged_the_same_in_both_forms(data: st.DataObject) -> None:
+    codec = CATALOGUE.kinds[data.draw(st.sampled_from(WHOLE_KINDS))]
+    document = data.draw(documents(codec.root))
+    day = data.draw(st.dates())
+
+    in_json = judgement(document, Dialect.JSON, day)
+    in_xml = judgement(CATALOGUE.to_xml(codec.kind, document), Dialect.XML, day)
+
+    assert [each.rule for each in in_json] == [each.rule for each in in_xml]
+    assert all(shows_only(codec.schema.json_names, each) for each in in_json)
+    assert all(shows_only(codec.schema.xml_names, each) for each in in_xml)
+
+
+def judgement(document: Json | etree._Element, dialect: Dialect, day: date) -> tuple[Finding, ...]:
+    """What the rules say of a valid message, refused or not."""
+    validated = validate(verified(document, dialect), CATALOGUE)
+    try:
+        return judge(translate(validated, CATALOGUE), day, CATALOGUE).warnings
+    except Refusal as refusal:
+        return refusal.findings
 
 
 def is_another_kind(document: Json, kind: Kind) -> bool:

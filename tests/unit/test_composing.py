@@ -14,11 +14,12 @@ from gateway.adapters import certificates, xmldsig
 from gateway.adapters.jades import covers
 from gateway.adapters.keys import GatewayKeys
 from gateway.adapters.signatures import Seal
-from gateway.compose import CLOUDEVENT, JSON, XML, aflevering, compose
+from gateway.compose import CLOUDEVENT, JSON, XML, OnQueue, aflevering, compose
 from gateway.message import Channel, Delivery, Dialect, Oin, Parcel, as_bytes
 from gateway.schemas import Catalogue
 from tests.servers.party import a_delivery
 
+HERE = OnQueue("https://gateway.example")
 ASK = kind("schuldregeling", "Saldoverzoek")
 
 
@@ -33,10 +34,20 @@ def saldoverzoek(**changes: object) -> Delivery:
 
 
 def composed(
-    delivery: Delivery, keys: GatewayKeys, catalogue: Catalogue, *, dialect: Dialect
+    delivery: Delivery,
+    keys: GatewayKeys,
+    catalogue: Catalogue,
+    *,
+    dialect: Dialect = Dialect.JSON,
+    on_queue: OnQueue | None = None,
 ) -> Parcel:
     return compose(
-        delivery, dialect=dialect, catalogue=catalogue, sealer=Seal(keys), gateway=GATEWAY
+        delivery,
+        dialect=dialect,
+        catalogue=catalogue,
+        sealer=Seal(keys),
+        gateway=GATEWAY,
+        on_queue=on_queue,
     )
 
 
@@ -97,7 +108,7 @@ def test_a_queue_delivery_is_a_signed_cloudevent_without_anything_personal(
 ) -> None:
     delivery = saldoverzoek(channel=Channel.QUEUE)
 
-    parcel = composed(delivery, keys, catalogue, dialect=Dialect.JSON)
+    parcel = composed(delivery, keys, catalogue, on_queue=HERE)
 
     event = json.loads(parcel.body)
     data = event.pop("data")
@@ -109,3 +120,23 @@ def test_a_queue_delivery_is_a_signed_cloudevent_without_anything_personal(
     assert data["aflevering"]["bericht"] == example(ASK)
     assert parcel.signature is not None
     assert covers(parcel.signature, parcel.body, keys.ec[0].key.public_key(), "ES256")
+
+
+@pytest.mark.parametrize(
+    ("on_queue", "filler"),
+    [(OnQueue("https://gateway.example", by_reference=True), 0), (HERE, 5 * 1024 * 1024)],
+    ids=["chosen", "too-large"],
+)
+def test_a_claim_check_carries_where_to_fetch_and_no_content(
+    on_queue: OnQueue, filler: int, keys: GatewayKeys, catalogue: Catalogue
+) -> None:
+    document = example(ASK)
+    document["saldoverzoek"]["vulling"] = "x" * filler
+    delivery = a_delivery(kind=ASK, canonical=as_bytes(document))
+
+    parcel = composed(delivery, keys, catalogue, on_queue=on_queue)
+
+    event = json.loads(parcel.body)
+    assert event["dataref"] == f"https://gateway.example/v1/postbus/{delivery.id}"
+    assert "data" not in event
+    assert len(parcel.body) < 1_000

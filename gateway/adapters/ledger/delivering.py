@@ -223,7 +223,9 @@ def _late(row: Any, told: Conclusion) -> dict[str, Any]:
 
 def _death(row: Any, told: Conclusion) -> Death:
     reason = told.reason or Reason.OPGEGEVEN
-    return Death(row.id, reason, told.attempted.note, told.ended_at)
+    status = told.attempted.status
+    note = told.attempted.note or (f"http-{status}" if status is not None else "")
+    return Death(row.id, reason, note, told.ended_at)
 
 
 def _attempt_row(row: Any, told: Conclusion) -> dict[str, Any]:

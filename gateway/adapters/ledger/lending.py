@@ -20,6 +20,7 @@ def with_content() -> sa.Select[Any]:
         delivery.c.channel,
         delivery.c.volgnummer,
         delivery.c.awaits_confirmation,
+        delivery.c.overtakes,
         delivery.c.attempts,
         delivery.c.fence,
         delivery.c.queued_at,
@@ -62,4 +63,5 @@ def as_delivery(row: Any, *, taken: bool = False) -> Delivery:
         original_dialect=Dialect(row.dialect),
         signer_fingerprint=row.signer_fingerprint,
         warnings=tuple(row.warnings),
+        overtakes=row.overtakes,
     )

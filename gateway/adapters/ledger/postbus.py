@@ -13,8 +13,8 @@ from gateway.adapters.ledger.lending import as_delivery, with_content
 from gateway.adapters.ledger.order import lock, settle
 from gateway.adapters.ledger.tables import POSTBUS, delivery, in_postbus, message
 from gateway.delivery import Reason, State
-from gateway.message import Channel, Delivery, Door, Kind, Oin
-from gateway.record import Confirmed, MessageView
+from gateway.message import Channel, Delivery, Dialect, Door, Kind, Oin
+from gateway.record import Confirmed, MessageView, Original
 
 
 class Postbus:
@@ -44,18 +44,22 @@ class Postbus:
         return [(row.id, as_delivery(row)) for row in rows]
 
     def postbus_item(self, ontvanger: Oin, delivery_id: str) -> Delivery | None:
-        """One delivery of this recipient's postbus (confirmed ones too, while kept)."""
-        visible = (State.AANGEBODEN.value, State.BEVESTIGD.value)
+        """One delivery that this recipient may fetch (confirmed ones too, while kept)."""
         with self._database.reading() as connection:
             row = connection.execute(
-                with_content().where(
-                    delivery.c.delivery_id == delivery_id,
-                    delivery.c.ontvanger == ontvanger,
-                    delivery.c.channel == POSTBUS,
-                    delivery.c.state.in_(visible),
-                )
+                with_content().where(_may_fetch(ontvanger, delivery_id))
             ).one_or_none()
         return as_delivery(row) if row else None
+
+    def original(self, ontvanger: Oin, delivery_id: str) -> Original | None:
+        """What was sent, as it was sent, to a recipient that may fetch the delivery."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                sa.select(message)
+                .join_from(delivery, message, delivery.c.message == message.c.id)
+                .where(_may_fetch(ontvanger, delivery_id))
+            ).one_or_none()
+        return _as_original(row) if row else None
 
     def confirm(
         self, ontvanger: Oin, delivery_ids: Sequence[str], at: datetime
@@ -103,6 +107,34 @@ class Postbus:
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
         return _as_view(row) if row else None
+
+
+def _may_fetch(ontvanger: Oin, delivery_id: str) -> sa.ColumnElement[bool]:
+    """What lies in the postbus, or was named on the queue of this recipient."""
+    offered = delivery.c.state.in_((State.AANGEBODEN.value, State.BEVESTIGD.value))
+    # a quick consumer fetches before we have written that the broker took it
+    named = sa.and_(delivery.c.channel == Channel.QUEUE.value, delivery.c.attempts > 0)
+    return sa.and_(
+        delivery.c.delivery_id == delivery_id,
+        delivery.c.ontvanger == ontvanger,
+        sa.or_(sa.and_(delivery.c.channel == POSTBUS, offered), named),
+    )
+
+
+def _as_original(row: Any) -> Original:
+    return Original(
+        body=row.original,
+        dialect=Dialect(row.dialect),
+        sha256=row.original_sha256,
+        signature=row.signature,
+        digest=row.digest_header,
+        afzender=Oin(row.afzender),
+        kind=Kind(row.module, row.major, row.soort),
+        versie=row.versie,
+        signer_fingerprint=row.signer_fingerprint,
+        signer_algorithm=row.signer_algorithm,
+        received_at=row.received_at,
+    )
 
 
 def _confirms(row: Any) -> Confirmed:

@@ -14,11 +14,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
-from types import TracebackType
 from typing import Self
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.connection import make_url
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
 from aiormq.abc import AbstractChannel as RawChannel
 from pamqp.commands import Basic
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 TROUBLE: tuple[type[BaseException], ...] = (*CONNECTION_EXCEPTIONS, TimeoutError)
 """Everything by which the AMQP library says that the broker is not there for us."""
 
-CLOSE_WITHIN = 2.0
+CLOSE_WITHIN = 4.0
 """Seconds for an orderly goodbye; a broker that is gone does not answer one."""
 
 Prepare = Callable[[AbstractChannel], Awaitable[None]]
@@ -127,12 +127,7 @@ class BrokerConnection:
         self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def subscribe(self, queue: str, *, prefetch: int, receive: Callable[[Letter], None]) -> None:
@@ -248,13 +243,20 @@ class BrokerConnection:
             stop=stop_after_delay(20),
             reraise=True,
         )
-        return await retrying(
-            aio_pika.connect,
-            self._url,
-            timeout=ANSWER_WITHIN,
-            heartbeat=self._heartbeat,
+        return await retrying(self._connect_once)
+
+    async def _connect_once(self) -> AbstractConnection:
+        connection = aio_pika.Connection(
+            make_url(self._url, heartbeat=self._heartbeat),
             client_properties={"connection_name": self._name},
         )
+        try:
+            await connection.connect(timeout=ANSWER_WITHIN)
+        except BaseException:
+            # else the library starts a task to close it, whenever it is collected
+            await connection.close()
+            raise
+        return connection
 
     async def _open(self, connection: AbstractConnection) -> AbstractChannel:
         channel = connection.channel(publisher_confirms=True, on_return_raises=True)

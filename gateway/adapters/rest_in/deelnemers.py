@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.adapters.rest_in.body import read
 from gateway.adapters.rest_in.identity import party_of
+from gateway.adapters.rest_in.problem import CHALLENGE
 from gateway.adapters.rest_in.services import Services
 from gateway.adapters.tokens import TokenRefused
 from gateway.errors import Refusal
@@ -73,10 +74,12 @@ def routes(services: Services) -> APIRouter:
 
 def _oauth_error(error: str, description: str) -> Response:
     """RFC 6749 §5.2; 401 where the client itself was not believed."""
+    unbelieved = error == "invalid_client"
     return Response(
         json.dumps({"error": error, "error_description": description}),
-        status_code=401 if error == "invalid_client" else 400,
+        status_code=401 if unbelieved else 400,
         media_type="application/json",
+        headers={"WWW-Authenticate": CHALLENGE} if unbelieved else {},
     )
 
 

@@ -13,6 +13,7 @@ from gateway.adapters.rest_in import (
     deelnemers,
     health,
     openapi,
+    origineel,
     postbus,
     problem,
 )
@@ -31,6 +32,7 @@ def parties_app(
     for router in (
         berichten.routes(services),
         postbus.routes(services),
+        origineel.routes(services),
         deelnemers.routes(services),
         health.routes(services, broker_healthy),
         openapi.routes(app, services),

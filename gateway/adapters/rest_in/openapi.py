@@ -8,9 +8,13 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse, Response
 
+from gateway.adapters.rest_in.postbus import LARGEST_CONFIRMATION
 from gateway.adapters.rest_in.services import API_VERSION, Services
+from gateway.adapters.tokens import ASSERTION_TYPE
 from gateway.errors import Code
 from gateway.message import Json
+from gateway.routing.admit import GATEWAY_MODULE
+from gateway.schemas import Catalogue
 from gateway.schemas.jsonschema import schema_of
 
 PROBLEM: Json = {
@@ -38,8 +42,54 @@ PROBLEM: Json = {
     },
 }
 OPEN_PATHS = frozenset({"/v1/sleutels", "/v1/token", "/health/live", "/health/ready"})
+SEND = ("/v1/berichten", "post")
 VERSION_HEADER: Json = {
     "API-Version": {"description": "Versie van de API", "schema": {"type": "string"}}
+}
+SIGNED: list[Json] = [
+    {
+        "name": name,
+        "in": "header",
+        "description": f"{what}; alleen en altijd bij application/json.",
+        "schema": {"type": "string"},
+    }
+    for name, what in (("Payload-Signature", "JAdES, PS256"), ("Digest", "SHA-256 van de inhoud"))
+]
+REFUSALS = {SEND: ("400", "401", "403", "406", "408", "409", "413", "415", "429", "503")}
+USUAL_REFUSALS = ("400", "401", "404")
+DELIVERED = ("/v1/postbus/{aflever_id}", "get")
+ANSWERS: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
+    SEND: (
+        "gateway.Ontvangstbevestiging.v1",
+        {"202": "Aangenomen en vastgelegd", "200": "Was al aangenomen: de eerste bevestiging"},
+    ),
+    DELIVERED: ("gateway.Aflevering.v1", {"200": "De aflevering, door de gateway ondertekend"}),
+}
+FORM: Json = {
+    "type": "object",
+    "required": ["grant_type", "client_assertion_type", "client_assertion"],
+    "properties": {
+        "grant_type": {"const": "client_credentials"},
+        "client_assertion_type": {"const": ASSERTION_TYPE},
+        "client_assertion": {"type": "string", "description": "JWT, PS256 of ES256 (RFC 7523)"},
+    },
+}
+CONFIRMATIONS: Json = {
+    "type": "object",
+    "required": ["afleverIds"],
+    "additionalProperties": False,
+    "properties": {
+        "afleverIds": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": LARGEST_CONFIRMATION,
+            "items": {"type": "string", "minLength": 1, "maxLength": 36},
+        }
+    },
+}
+BODIES: dict[tuple[str, str], Json] = {
+    ("/v1/token", "post"): {"application/x-www-form-urlencoded": {"schema": FORM}},
+    ("/v1/postbus/bevestigingen", "post"): {"application/json": {"schema": CONFIRMATIONS}},
 }
 
 
@@ -75,47 +125,85 @@ def document(app: FastAPI, services: Services) -> Json:
         "url": services.settings.url,
         "email": "beheer@example.org",
     }
-    components = made.setdefault("components", {})
-    schemas = components.setdefault("schemas", {})
-    schemas["Probleem"] = PROBLEM
-    names = []
-    for kind in sorted(services.line.catalogue.kinds, key=str):
-        if kind.module == "gateway":
-            continue
-        name = str(kind)
-        schemas[name] = schema_of(services.line.catalogue.kinds[kind].root)
-        names.append(name)
-    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    schemas = _schemas(services.line.catalogue)
+    sent = [str(kind) for kind in services.line.catalogue.kinds if kind.module != GATEWAY_MODULE]
+    made["components"] = {
+        "schemas": {"Probleem": PROBLEM, **schemas},
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+    }
     made["x-codes"] = sorted(code.value for code in Code)
-    _describe(made, names)
+    choice: Json = {"oneOf": [_reference(name) for name in sorted(sent)]}
+    bodies = {**BODIES, SEND: _in_both_forms(choice)}
+    for path, operations in made["paths"].items():
+        for method, operation in operations.items():
+            _describe(operation, (path, method), bodies.get((path, method)))
     return made
 
 
-def _describe(made: Json, names: list[str]) -> None:
-    for path, operations in made["paths"].items():
-        for method, operation in operations.items():
-            responses = operation["responses"]
-            responses.pop("422", None)
-            for status in ("400", "401", "404"):
-                responses.setdefault(status, _problem_response())
-            for response in responses.values():
-                response["headers"] = VERSION_HEADER
-            open_to_all = path in OPEN_PATHS or (path, method) == ("/v1/berichten", "post")
-            operation["security"] = [] if open_to_all else [{"token": []}]
-    schema = {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
-    made["paths"]["/v1/berichten"]["post"]["requestBody"] = {
-        "required": True,
-        "content": {
-            "application/xml": {"schema": {"type": "string"}},
-            "application/json": {"schema": schema},
-        },
+def _schemas(catalogue: Catalogue) -> Json:
+    """Every kind, and the types of each module under names of their own.
+
+    The schemas of the contract each hold their own types; tools that read OpenAPI look for
+    references from the root of the whole document only.
+    """
+    schemas: Json = {}
+    for kind, codec in sorted(catalogue.kinds.items(), key=lambda each: str(each[0])):
+        whole = schema_of(codec.root)
+        prefix = f"{kind.module}.v{kind.major}."
+        types = {prefix + name: each for name, each in whole.pop("$defs").items()}
+        del whole["$id"], whole["$schema"]
+        schemas |= _moved({**types, str(kind): whole}, prefix)
+    return schemas
+
+
+def _moved(value: Any, prefix: str) -> Any:
+    """The same with references to where its types are now."""
+    if isinstance(value, list):
+        return [_moved(each, prefix) for each in value]
+    if not isinstance(value, dict):
+        return value
+    moved = {name: _moved(each, prefix) for name, each in value.items()}
+    if isinstance(moved.get("$ref"), str):
+        moved |= _reference(prefix + moved["$ref"].removeprefix("#/$defs/"))
+    return moved
+
+
+def _reference(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _in_both_forms(schema: Json) -> Json:
+    return {
+        "application/xml": {"schema": {"type": "string"}},
+        "application/json": {"schema": schema},
     }
+
+
+def _describe(operation: Json, which: tuple[str, str], body: Json | None) -> None:
+    """What FastAPI cannot see, because the body and the answers are ours to the byte."""
+    responses = operation["responses"]
+    responses.pop("422", None)
+    if which in ANSWERS:
+        name, told = ANSWERS[which]
+        content = _in_both_forms(_reference(name))
+        responses |= {
+            status: {"description": text, "content": content} for status, text in told.items()
+        }
+    for status in REFUSALS.get(which, USUAL_REFUSALS):
+        responses.setdefault(status, _problem_response())
+    for response in responses.values():
+        response["headers"] = VERSION_HEADER
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": body}
+    if which == SEND:
+        operation["parameters"] = SIGNED
+    operation["security"] = [] if which[0] in OPEN_PATHS else [{"token": []}]
+    if which == SEND:  # a signed XML needs only its signature, unless the party chose otherwise
+        operation["security"] = [{"token": []}, {}]
 
 
 def _problem_response() -> Json:
     return {
         "description": "Geweigerd",
-        "content": {
-            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Probleem"}}
-        },
+        "content": {"application/problem+json": {"schema": _reference("Probleem")}},
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from gateway.adapters.rest_in.berichten import UUID
-from gateway.adapters.rest_in.body import accepted, read
+from gateway.adapters.rest_in.body import accepted, dialect_of, read
 from gateway.adapters.rest_in.identity import party_of
 from gateway.adapters.rest_in.services import Services
 from gateway.compose import JSON, aflevering, compose
@@ -19,8 +20,16 @@ from gateway.record import Confirmed
 from gateway.replies import instant
 
 LARGEST_PAGE = 1_000
+LARGEST_PAGE_BYTES = 16 * 1024 * 1024
+"""A page ends after so much content; ``volgende`` says where the next begins."""
 LARGEST_CONFIRMATION = 5_000
+LARGEST_CONFIRMATION_BYTES = 512 * 1024
 LONGEST_WAIT_SECONDS = 60
+LOOK_EVERY_SECONDS = 1.0
+"""Other processes' commits do not ring here."""
+REST_SECONDS = 0.05
+"""Between two looks of one long poll, however often the bell rings."""
+READ_AT_ONCE = 100
 
 
 def routes(services: Services) -> APIRouter:
@@ -37,22 +46,16 @@ def routes(services: Services) -> APIRouter:
     ) -> Response:
         party = party_of(request, services)
         items = await _ready(services, party, wacht=wacht, aantal=aantal, na=na)
-        dialect = services.line.directory().parties[party].dialect
-        entries = []
-        for _, delivery in items:
-            entry = _summary(delivery)
-            if inhoud == "ja":
-                entry |= _content(services, delivery, dialect)
-            entries.append(entry)
-        body: Json = {"afleveringen": entries, "aantal": len(entries)}
-        if items:
-            body["volgende"] = items[-1][0]
-        return _signed(services, as_bytes(body))
+        dialect = _dialect(services, party) if inhoud == "ja" else None
+        # Signing a full page of XML takes seconds, which nobody else should wait for.
+        return await asyncio.to_thread(_page, services, items, dialect)
 
     @router.post("/bevestigingen", summary="Veel afleveringen bevestigen")
     async def bevestigingen(request: Request) -> Response:
         party = party_of(request, services)
-        ids = _ids(parse(await read(request, services.settings)))
+        if dialect_of(request) is not Dialect.JSON:
+            raise Refusal(Code.MEDIATYPE_ONBEKEND, Finding("content-type", ""))
+        ids = _ids(parse(await read(request, services.settings, LARGEST_CONFIRMATION_BYTES)))
         outcomes = await services.writer.run(
             services.ledger.confirm, party, ids, services.line.clock()
         )
@@ -64,7 +67,7 @@ def routes(services: Services) -> APIRouter:
     async def ophalen(request: Request, aflever_id: Annotated[str, Path(pattern=UUID)]) -> Response:
         party = party_of(request, services)
         delivery = await _own(services, party, aflever_id)
-        dialect = accepted(request, services.line.directory().parties[party].dialect)
+        dialect = accepted(request, _dialect(services, party))
         return _parcel(_composed(services, delivery, dialect))
 
     @router.post("/{aflever_id}/bevestiging", summary="Eén aflevering bevestigen")
@@ -88,19 +91,62 @@ def routes(services: Services) -> APIRouter:
 async def _ready(
     services: Services, party: Oin, *, wacht: int, aantal: int, na: int
 ) -> list[tuple[int, Delivery]]:
-    """What lies ready; waits for the first when asked to.
-
-    Other processes' commits do not ring here, so it also looks once a second.
-    """
-    left = float(wacht)
+    """What lies ready; waits for the first when asked to."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + wacht
     while True:
-        items: list[tuple[int, Delivery]] = await services.writer.read(
-            lambda: services.ledger.postbus(party, limit=aantal, after=na)
-        )
+        rings, looked = services.news.rings, clock()
+        items = await _read(services, party, aantal=aantal, na=na)
+        left = until - clock()
         if items or left <= 0:
             return items
-        await services.news.wait(min(1.0, left))
-        left -= 1.0
+        await services.news.wait(min(LOOK_EVERY_SECONDS, left), since=rings)
+        await asyncio.sleep(looked + REST_SECONDS - clock())
+
+
+async def _read(
+    services: Services, party: Oin, *, aantal: int, na: int
+) -> list[tuple[int, Delivery]]:
+    """The next deliveries, until there are enough of them or enough bytes."""
+    items: list[tuple[int, Delivery]] = []
+    size = 0
+    while len(items) < aantal and size < LARGEST_PAGE_BYTES:
+        limit = min(READ_AT_ONCE, aantal - len(items))
+        after = items[-1][0] if items else na
+        found = await services.writer.read(services.ledger.postbus, party, limit=limit, after=after)
+        items += found
+        size += sum(len(delivery.canonical) for _, delivery in found)
+        if len(found) < limit:
+            break
+    return items
+
+
+def _page(
+    services: Services, items: list[tuple[int, Delivery]], dialect: Dialect | None
+) -> Response:
+    """A signed page of the postbus; with content where a dialect says in which form."""
+    entries = []
+    for _, delivery in items:
+        entry = _summary(delivery)
+        if dialect is not None:
+            entry |= _content(services, delivery, dialect)
+        entries.append(entry)
+    body: Json = {"afleveringen": entries, "aantal": len(entries)}
+    if items:
+        body["volgende"] = items[-1][0]
+    return _signed(services, as_bytes(body))
+
+
+def _dialect(services: Services, party: Oin) -> Dialect:
+    """In which form this party reads.
+
+    Raises:
+        Refusal: TOKEN_ONGELDIG when it left the directory while it waited.
+    """
+    entry = services.line.directory().parties.get(party)
+    if entry is None:
+        raise Refusal(Code.TOKEN_ONGELDIG, Finding("deelnemer", ""))
+    return entry.dialect
 
 
 async def _own(services: Services, party: Oin, aflever_id: str) -> Delivery:

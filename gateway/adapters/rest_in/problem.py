@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+from contextlib import suppress
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from gateway.errors import EXPLANATIONS, Code, Fault, Finding, Overloaded, Refusal
 from gateway.message import Json
@@ -22,8 +25,15 @@ BY_STATUS = {
     413: Code.TE_GROOT,
     415: Code.MEDIATYPE_ONBEKEND,
 }
+CHALLENGE = 'Bearer realm="gateway"'
 UNREAD = frozenset({408, 413})
 """After these the rest of the body stays unread, so the connection can serve no more."""
+LINGER_BYTES = 20 * 1024 * 1024
+LINGER_SECONDS = 5.0
+"""So much of a body that is too large is thrown away, so that its sender hears why.
+
+Who writes to a connection that is closed may never get to read what was said on it.
+"""
 
 
 def problem(status: int, code: str, nl: str, en: str, **more: object) -> Response:
@@ -46,6 +56,32 @@ def problem(status: int, code: str, nl: str, en: str, **more: object) -> Respons
     )
 
 
+class Lingering(Response):
+    """An answer that is complete only when the sender stopped sending, or sent too much."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, throw away what still comes, and end."""
+
+        async def unfinished(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message["more_body"] = True
+            await send(message)
+
+        await super().__call__(scope, receive, unfinished)
+        await self._throw_away(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _throw_away(self, receive: Receive) -> None:
+        left = LINGER_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while left > 0:
+                    message = await receive()
+                    if not message.get("more_body", False):
+                        return
+                    left -= len(message.get("body", b""))
+
+
 def refused(refusal: Refusal) -> Response:
     """A refusal as its sender reads it."""
     explained = EXPLANATIONS[refusal.code]
@@ -56,7 +92,7 @@ def refused(refusal: Refusal) -> Response:
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(refusal.retry_after)
     if explained.status == 401:  # noqa: PLR2004 - RFC 9110 §11.6.1
-        headers["WWW-Authenticate"] = 'Bearer realm="gateway"'
+        headers["WWW-Authenticate"] = CHALLENGE
     if explained.status in UNREAD:
         headers["Connection"] = "close"
     return problem(
@@ -98,7 +134,10 @@ def install(app: FastAPI) -> None:
 
 
 async def _refused(request: Request, refusal: Refusal) -> Response:
-    return refused(refusal)
+    answer = refused(refusal)
+    if refusal.code is Code.TE_GROOT:
+        return Lingering(answer.body, answer.status_code, answer.headers)
+    return answer
 
 
 async def _failed(request: Request, fault: Fault) -> Response:

@@ -1,0 +1,223 @@
+"""Killing the gateway under load: what was answered is kept and delivered, nothing is invented."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from aio_pika.abc import AbstractIncomingMessage
+
+from fixtures.documents import document, kind
+from fixtures.parties import CaseSystem, Creditor, fresh, now
+from fixtures.running import Reach, as_process
+from fixtures.world import SE, SHV, Entry, World
+from gateway import xml
+from gateway.adapters.ledger.ledger import open_ledger
+from gateway.message import Json
+from gateway.schemas import Catalogue
+from tests.conftest import NewWorld
+from tests.e2e.queue_party import queue_party, subscribed
+from tests.servers.party import eventually
+from tests.servers.rabbitmq import Broker
+
+OPGAVE = kind("schuldregeling", "SaldoverzoekAntwoord")
+MESSAGES = 300
+SENDERS = 16
+BEFORE_THE_KILL = 100
+"""So many are answered, and the rest is on its way or still to come, when it is killed."""
+
+LEASES_RUN_OUT = 60.0
+"""Seconds in which a delivery that was under way at the kill is certainly tried again."""
+
+
+@dataclass(frozen=True)
+class Town:
+    """A gateway that is not started, and where its SHV reads."""
+
+    world: World
+    catalogue: Catalogue
+    broker: Broker | None = None
+
+    @asynccontextmanager
+    async def reach(self) -> AsyncIterator[Reach]:
+        async with httpx.AsyncClient(timeout=30) as client:
+            yield Reach(self.world, self.catalogue, client)
+
+
+@dataclass
+class Load:
+    """A creditor's messages, and what it heard of each.
+
+    Attributes:
+        bodies: Signed documents by referentienummer.
+        receipts: Ontvangstbevestiging of every answered one.
+    """
+
+    bodies: dict[str, bytes]
+    receipts: dict[str, Json] = field(default_factory=dict)
+    enough: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @classmethod
+    def signed(cls, creditor: Creditor) -> Load:
+        """Messages of a creditor to an SHV, three in each conversation."""
+        bodies = {}
+        conversation = fresh()
+        for number in range(MESSAGES):
+            conversation = fresh() if number % 3 == 0 else conversation
+            own = fresh()
+            made = document(
+                OPGAVE, reference=own, conversation=conversation, sender=SE, recipient=SHV, at=now()
+            )
+            bodies[own] = creditor.signed(OPGAVE, made)
+        return cls(bodies)
+
+    async def send(self, creditor: Creditor) -> None:
+        """Send what has no answer yet, over many connections, until the gateway is gone."""
+        waiting = [own for own in self.bodies if own not in self.receipts]
+        async with asyncio.TaskGroup() as group:
+            for _ in range(SENDERS):
+                group.create_task(self._send_on(creditor, waiting))
+
+    async def _send_on(self, creditor: Creditor, waiting: list[str]) -> None:
+        while waiting:
+            own = waiting.pop(0)
+            try:
+                answer = await creditor.send_bytes(self.bodies[own])
+            except httpx.HTTPError:
+                return
+            assert answer.is_success, answer.text
+            self.receipts[own] = receipt_of(creditor, answer)
+            if len(self.receipts) >= BEFORE_THE_KILL:
+                self.enough.set()
+
+
+def receipt_of(creditor: Creditor, answer: httpx.Response) -> Json:
+    """The Ontvangstbevestiging, of this message or of its first copy."""
+    receipt: Json = creditor.catalogue.to_json(xml.parse(answer.content))["ontvangstbevestiging"]
+    return receipt
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("sqlite", id="sqlite"),
+        pytest.param(
+            "broker", id="postgres-rabbitmq", marks=[pytest.mark.database, pytest.mark.broker]
+        ),
+    ]
+)
+def town(
+    request: pytest.FixtureRequest, new_world: NewWorld, catalogue: Catalogue, tmp_path: Path
+) -> Town:
+    """An SHV with a postbus on SQLite, or with a queue on PostgreSQL and RabbitMQ."""
+    by_queue = request.param == "broker"
+    entries = [
+        Entry(SE, "Energie Voorbeeld B.V.", "schuldeiser", vorm="xml"),
+        Entry(
+            SHV, "Gemeente Voorbeeldstad", "shv-fase-2", kanaal="queue" if by_queue else "postbus"
+        ),
+    ]
+    if not by_queue:
+        return Town(new_world(tmp_path / "gateway", entries), catalogue)
+    broker: Broker = request.getfixturevalue("broker")
+    ledger = str(request.getfixturevalue("postgres_url"))
+    world = new_world(tmp_path / "gateway", entries, ledger=ledger, broker=broker.url)
+    return Town(world, catalogue, broker)
+
+
+@pytest.mark.timeout(180)
+async def test_a_kill_under_load_loses_nothing_and_invents_nothing(town: Town) -> None:
+    async with town.reach() as reach:
+        load = Load.signed(reach.creditor(SE))
+        with as_process(town.world) as process:
+            sending = asyncio.create_task(load.send(reach.creditor(SE)))
+            await asyncio.wait_for(load.enough.wait(), 60)
+            process.kill()
+            await sending
+        answered = dict(load.receipts)
+        assert BEFORE_THE_KILL <= len(answered) < MESSAGES, "it was not killed under load"
+
+    async with town.reach() as reach:
+        with as_process(town.world):
+            creditor = reach.creditor(SE)
+            assert await known(creditor, answered) == answered
+
+            await load.send(creditor)
+
+            assert load.receipts.keys() == load.bodies.keys()
+            assert await known(creditor, load.bodies) == load.receipts
+            got = await collected(town, reach.case_system(SHV))
+            assert sorted(got.references.values()) == sorted(load.bodies)
+            assert set(map(tuple, got.order.values())) == {(1, 2, 3)}
+            await until_confirmed(town.world)
+
+
+async def known(creditor: Creditor, numbers: Iterable[str]) -> dict[str, Json]:
+    """The receipt that the gateway has of each of these messages."""
+    views = {own: await creditor.get(f"/v1/berichten/{own}") for own in numbers}
+    return {own: view.json()["ontvangstbevestiging"] for own, view in views.items()}
+
+
+async def collected(town: Town, shv: CaseSystem) -> Deliveries:
+    """Everything that reaches the SHV until it has all messages, confirmed one after the other."""
+    got = Deliveries()
+    if town.broker is None:
+        while len(got.references) < MESSAGES:
+            items = await shv.collect(wait=10)
+            assert items, f"only {len(got.references)} lie ready"
+            for item in items:
+                got.take(item["aflevering"])
+            await shv.confirm(*(item["afleverId"] for item in items))
+        return got
+    async with queue_party(town.broker, shv) as party:
+
+        async def take(message: AbstractIncomingMessage) -> None:
+            event = await party.believe(message)
+            got.take(event["data"]["aflevering"])
+            await party.confirm(event["id"])
+            await message.ack()
+
+        async with subscribed(party.channel, party.queue, take):
+            await eventually(
+                lambda: len(got.references) >= MESSAGES,
+                "all messages have come",
+                within=LEASES_RUN_OUT,
+            )
+    return got
+
+
+@dataclass
+class Deliveries:
+    """What reached a party, each counted once.
+
+    Attributes:
+        references: Referentienummer by delivery id.
+        order: Volgnummers as they first came, by conversation.
+    """
+
+    references: dict[str, str] = field(default_factory=dict)
+    order: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def take(self, told: Json) -> None:
+        """One Aflevering; a repeat changes nothing, and says the same."""
+        own = told["afleverId"]
+        if own not in self.references:
+            self.order[told["conversatieReferentienummer"]].append(told["volgnummer"])
+        assert self.references.setdefault(own, told["referentienummer"]) == told["referentienummer"]
+
+
+async def until_confirmed(world: World) -> None:
+    """Wait until the ledger has every message once and confirmed, and nothing else."""
+    ledger = open_ledger(world.settings.ledger)
+    try:
+        await eventually(
+            lambda: ledger.overview()["parties"] == {SHV: {"bevestigd": MESSAGES}},
+            "the ledger has every message once, confirmed",
+        )
+    finally:
+        ledger.close()
