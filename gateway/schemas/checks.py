@@ -56,6 +56,27 @@ def _not_after_today(_: Arguments) -> Check:
     return check
 
 
+def _existing_day(_: Arguments) -> Check:
+    def check(value: Any, parent: Parent, today: date) -> Iterator[str]:
+        # a year, a year and month, or a day: filled up to a day they exist or they do not
+        try:
+            born = date.fromisoformat((value + "-01-01")[:10])
+        except ValueError:
+            yield ""
+            return
+        if born > today:
+            yield ""
+
+    return check
+
+
+def _not_for_senders(_: Arguments) -> Check:
+    def check(value: Any, parent: Parent, today: date) -> Iterator[str]:
+        yield ""
+
+    return check
+
+
 def _member_with_code(arguments: Arguments) -> Check:
     code, member = arguments["code"], arguments["lid"]
 
@@ -149,6 +170,8 @@ CHECKS: Mapping[str, Callable[[Arguments], Check]] = MappingProxyType(
         "mod-97": _mod_97,
         "niet-negatief": _not_negative,
         "niet-na-vandaag": _not_after_today,
+        "bestaande-dag": _existing_day,
+        "niet-van-afzender": _not_for_senders,
         "lid-bij-code": _member_with_code,
         "lid-bij-een-code": _member_with_any_code,
         "nul-bij-code": _zero_with_code,

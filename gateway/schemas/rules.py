@@ -174,7 +174,7 @@ def _visit(
         for hit in check(value, parent, today):
             yield rule, at.rpartition("/")[0] + hit if hit else at
     if isinstance(value, list):
-        items = post.below[ANY_STEP]
+        items = post.below.get(ANY_STEP, Post())  # a rule may speak of the list itself
         for number, item in enumerate(value):
             yield from _visit(items, item, parent, f"{at}/{number}", today)
         return

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import httpx
@@ -14,7 +14,7 @@ from lxml import etree
 from fixtures.documents import document, kind
 from fixtures.parties import CaseSystem, Creditor, Peer, fresh, now
 from fixtures.pki import Variant
-from fixtures.running import Reach
+from fixtures.running import Reach, in_process
 from fixtures.world import SE, SHV, World
 from gateway.adapters.jades import sign_digest
 from gateway.app import Gateway
@@ -134,6 +134,21 @@ class Here:
     def party(self, oin: Oin, variant: Variant = Variant.GOOD) -> CaseSystem:
         """Another party, or the same with another certificate."""
         return self.reach.case_system(oin, variant)
+
+
+@asynccontextmanager
+async def started(world: World) -> AsyncIterator[Here]:
+    """The gateway of a world, in this event loop.
+
+    The client leaves an idle connection before the gateway does: who sends on one that is
+    just being closed gets no answer.
+    """
+    limits = httpx.Limits(keepalive_expiry=1)
+    async with (
+        in_process(world) as (gateway, reach),
+        httpx.AsyncClient(timeout=30, limits=limits) as client,
+    ):
+        yield Here.at(gateway, replace(reach, client=client))
 
 
 def a_notice(

@@ -23,7 +23,6 @@ from lxml import etree
 from fixtures.documents import example
 from fixtures.parties import fresh, now
 from fixtures.pki import Variant
-from fixtures.running import in_process
 from fixtures.world import INCASSO, OVERIGE_SHV, SE, SHV, Entry, the_usual
 from gateway.adapters.rest_in.problem import LINGER_BYTES
 from gateway.message import Json
@@ -44,7 +43,7 @@ from tests.e2e.bad_messages import (
     Row,
     sign,
 )
-from tests.e2e.here import NOTICE, Here, Sent, a_notice, reference_of, texts_of
+from tests.e2e.here import NOTICE, Here, Sent, a_notice, reference_of, started, texts_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -82,8 +81,8 @@ async def here(
     tmp_path_factory: pytest.TempPathFactory, new_world: NewWorld
 ) -> AsyncIterator[Here]:
     """One gateway for all rows: what is refused leaves it as it was."""
-    async with in_process(new_world(tmp_path_factory.mktemp("bad-input"), parties())) as started:
-        yield Here.at(*started)
+    async with started(new_world(tmp_path_factory.mktemp("bad-input"), parties())) as here:
+        yield here
 
 
 def problem_of(answer: httpx.Response) -> Json:
@@ -505,8 +504,7 @@ async def test_what_belongs_to_another_looks_as_if_it_does_not_exist(here: Here)
 async def test_nothing_of_a_refused_message_is_on_the_disk(
     tmp_path: Path, new_world: NewWorld
 ) -> None:
-    async with in_process(new_world(tmp_path, parties())) as started:
-        here = Here.at(*started)
+    async with started(new_world(tmp_path, parties())) as here:
         for row in (*XML_FORM, *XML_SIGNATURE, *JSON_FORM, *JSON_SIGNATURE, *UNKNOWN, *SAID):
             await here.post(row.make(here))
         noted = await here.refusals()

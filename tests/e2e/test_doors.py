@@ -23,7 +23,6 @@ from fastapi.openapi.models import OpenAPI
 from fixtures.documents import MESSAGES, example
 from fixtures.parties import ASSERTION, Peer, fresh, now, serving
 from fixtures.pki import Variant
-from fixtures.running import in_process
 from fixtures.world import (
     BEWINDVOERDER,
     GATEWAY,
@@ -44,7 +43,7 @@ from gateway.errors import LedgerUnavailable
 from gateway.message import Dialect, Door, Json, Kind, Oin, Receipt, Received, Submission, as_bytes
 from gateway.pipeline import admission, examine
 from tests.conftest import CANARIES, NewWorld
-from tests.e2e.here import NOTICE, Here, Sent, a_notice, reference_of
+from tests.e2e.here import NOTICE, Here, Sent, a_notice, reference_of, started
 from tests.servers.party import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -82,8 +81,8 @@ async def here(
     tmp_path_factory: pytest.TempPathFactory, new_world: NewWorld
 ) -> AsyncIterator[Here]:
     """The gateway of most tests here; each uses messages and conversations of its own."""
-    async with in_process(new_world(tmp_path_factory.mktemp("doors"), parties())) as started:
-        yield Here.at(*started)
+    async with started(new_world(tmp_path_factory.mktemp("doors"), parties())) as here:
+        yield here
 
 
 Elsewhere = Any
@@ -95,15 +94,15 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory, new_world: NewWorld) -> 
     @asynccontextmanager
     async def start(**settings: str) -> AsyncIterator[Here]:
         world = new_world(tmp_path_factory.mktemp("door"), parties(), **settings)
-        async with in_process(world) as started:
-            yield Here.at(*started)
+        async with started(world) as here:
+            yield here
 
     return start
 
 
 # Who may come in
 
-PATHS = {"{referentienummer}": fresh(), "{aflever_id}": fresh()}
+PATHS = {"{referentienummer}": fresh(), "{aflever_id}": fresh(), "{sha256}": "0" * 64}
 OPEN = {
     ("get", "/v1/sleutels"): 200,
     ("get", "/health/live"): 200,

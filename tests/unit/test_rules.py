@@ -24,6 +24,7 @@ from tests.unit.schema_cases import (
     STATUS,
     TODAY,
     VOORAF,
+    VOORSTEL_ANTWOORD,
     a_balance,
     a_proposal,
     as_xml,
@@ -122,6 +123,53 @@ def test_a_claim_that_was_handed_over_names_the_new_party() -> None:
         ("OVERGEDRAGEN_ZONDER_PARTIJ", "/saldoverzoekAntwoord/vorderingen/0/overdracht")
     ]
     assert refused(status) == [("OVERGEDRAGEN_ZONDER_PARTIJ", "/statusberichtSe/overdracht")]
+
+
+@pytest.mark.parametrize("born", ["1985", "1985-02", "1984-02-29", TODAY.isoformat()])
+def test_a_date_of_birth_may_be_a_year_a_month_or_a_day(born: str) -> None:
+    notice = a_notice("999990019")
+    body(notice)["klant"]["geboortedatum"] = born
+
+    assert warned(notice) == []
+
+
+@pytest.mark.parametrize("born", ["1985-02-29", "1985-04-31", "2099", "2026-06-02"])
+def test_a_date_of_birth_that_cannot_be_is_refused(born: str) -> None:
+    notice = a_notice("999990019")
+    body(notice)["klant"]["geboortedatum"] = born
+    root = next(iter(notice))
+
+    assert refused(notice) == [("GEBOORTEDATUM_BESTAAT_NIET", f"/{root}/klant/geboortedatum")]
+
+
+def test_only_the_gateway_says_what_it_left_out() -> None:
+    balance = a_balance()
+    left_out = [{"pad": "/x", "grond": "BSN_NIET_TOEGESTAAN"}]
+    body(balance)["stuurgegevens"]["weggelaten"] = left_out
+
+    assert refused(balance) == [
+        ("WEGGELATEN_NIET_VAN_AFZENDER", "/saldoverzoekAntwoord/stuurgegevens/weggelaten")
+    ]
+
+
+def test_an_outstanding_claim_gives_its_amounts() -> None:
+    document = changed(a_balance(), lambda b: b.update(vorderingen=[{"schuldtype": "OPENSTAAND"}]))
+    del body(document)["totaalSaldoInCenten"]
+
+    assert refused(document) == [
+        ("OPENSTAAND_ZONDER_BEDRAGEN", "/saldoverzoekAntwoord/vorderingen/0/openstaand")
+    ]
+
+
+def test_a_refusal_of_a_proposal_gives_its_reason() -> None:
+    answer = message(
+        VOORSTEL_ANTWOORD,
+        klantnummerSe="1",
+        besluit="NIET_AKKOORD",
+        datumBesluit="2026-06-01",
+    )
+
+    assert refused(answer) == [("AFWIJZING_ZONDER_REDEN", "/betaalvoorstelAntwoord/afwijzing")]
 
 
 def test_anders_needs_an_explanation() -> None:

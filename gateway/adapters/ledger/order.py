@@ -92,7 +92,7 @@ def lock(connection: sa.Connection, conversations: Conversations) -> None:
         .order_by(conversation.c.conversatie, conversation.c.party_a, conversation.c.party_b)
         .with_for_update()
     )
-    if connection.dialect.name == "nothing":
+    if connection.dialect.name != "sqlite":
         connection.execute(held).all()
 
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from aio_pika.abc import AbstractChannel
 
+from gateway.adapters.ledger_work import Confirmations
 from gateway.adapters.rabbitmq.connection import BrokerConnection
 from gateway.adapters.rabbitmq.keeper import Keeper
 from gateway.adapters.rabbitmq.queue_in import Intake, QueueIn, Reply
@@ -126,6 +127,7 @@ class Broker:
 def _intake(services: Services) -> Intake:
     """The line behind the door *queue*."""
     line = services.line
+    confirmations = Confirmations(services.writer, services.ledger, line.clock)
 
     async def take(received: Received) -> Receipt:
         try:
@@ -135,7 +137,7 @@ def _intake(services: Services) -> Intake:
             raise
 
     async def confirm(oin: Oin, ids: Sequence[str]) -> None:
-        await services.writer.run(lambda: services.ledger.confirm(oin, list(ids), line.clock()))
+        await confirmations.confirm(oin, ids)
         services.news.ring()
 
     async def object_to(oin: Oin, delivery_id: str, code: str) -> None:
