@@ -1,13 +1,10 @@
-"""Composition root: builds everything once, starts this process's roles, stops them in order."""
+"""Composition root: builds everything once, in order, and closes it in reverse."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-import secrets
-import signal
 import ssl
 import time
 import uuid
@@ -17,29 +14,25 @@ from collections.abc import (
     Callable,
     Coroutine,
     Iterable,
-    Iterator,
     Sequence,
 )
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.types import ASGIApp
 
 from gateway.adapters.breaker import Breaker, BreakerPolicy
+from gateway.adapters.clock import utc_now
 from gateway.adapters.courier import Courier, Pace
 from gateway.adapters.directory_watch import DirectoryWatch
 from gateway.adapters.egress import Egress, SystemResolver
 from gateway.adapters.keys import GatewayKeys
 from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
-from gateway.adapters.ledger.migrate import migrate
 from gateway.adapters.ledger.writer import Writer
 from gateway.adapters.ledger_work import LedgerWork
-from gateway.adapters.logs import configure_logging
 from gateway.adapters.news import News
 from gateway.adapters.push_out import PushOut
 from gateway.adapters.quota import Quota
@@ -52,6 +45,7 @@ from gateway.adapters.tokens import TokenIssuer
 from gateway.errors import Fault
 from gateway.message import Channel, Receipt, Submission
 from gateway.pipeline import ChannelOut, Line, admission, dispatch
+from gateway.prepare import DIGEST_KEY
 from gateway.record import RefusalEntry
 from gateway.routing.directory import Directory
 from gateway.schemas import Catalogue
@@ -59,10 +53,7 @@ from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
 
-DIGEST_KEY = "samenvatting.sleutel"
-DIGEST_KEY_BYTES = 32
 HEAL_EVERY_SECONDS = 30.0
-STOP_WITHIN_SECONDS = 20.0
 
 PACES = {
     Channel.PUSH: Pace(),
@@ -83,40 +74,9 @@ Task = Callable[[], Coroutine[Any, Any, None]]
 """Something that a process does all the time."""
 
 
-def utc_now() -> datetime:
-    """The clock of the process: aware, UTC."""
-    return datetime.now(UTC)
-
-
 def draw() -> str:
     """A fresh identifier."""
     return str(uuid.uuid4())
-
-
-def prepare(settings: Settings) -> list[str]:
-    """Make what a gateway needs and does not have yet: keys, tables.
-
-    Returns:
-        What was done, one sentence each, for the operator.
-
-    Raises:
-        Fault: the ledger does not answer, or the keys cannot be read.
-    """
-    done = []
-    if not settings.keys.exists():
-        GatewayKeys.create(settings.keys, settings.oin, at=utc_now())
-        done.append(f"Sleutels gemaakt in {settings.keys}.")
-    key_file = settings.keys / DIGEST_KEY
-    if not key_file.exists():
-        descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(DIGEST_KEY_BYTES))
-        done.append("Sleutel voor samenvattingen gemaakt.")
-    if settings.ledger.startswith("sqlite:///"):
-        Path(settings.ledger.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    migrate(settings.ledger)
-    done.append("Het grootboek heeft de tabellen van deze versie.")
-    return done
 
 
 @dataclass(frozen=True)
@@ -294,83 +254,3 @@ def _no_broker() -> bool | None:
 def _each(calls: Iterable[Callable[[], None]]) -> None:
     for call in calls:
         call()
-
-
-async def serve(settings: Settings) -> None:
-    """Run this process's roles until SIGTERM or SIGINT, then finish what is under way."""
-    configure_logging()
-    async with built(settings) as gateway:
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
-        servers = _servers(settings, gateway)
-        async with at_work(gateway, *(server.serve for server in servers)) as running:
-            log.info("gateway.started", extra={"roles": ",".join(sorted(settings.roles))})
-            ended = asyncio.create_task(stopping.wait())
-            await asyncio.wait([ended, *running], return_when=asyncio.FIRST_COMPLETED)
-            for server in servers:
-                server.should_exit = True
-
-
-@asynccontextmanager
-async def at_work(gateway: Gateway, *doors: Task) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Run the doors and what runs beside them; at the end let each end as it should.
-
-    Doors (that were asked to) and couriers end by themselves, within
-    ``STOP_WITHIN_SECONDS``; the loops are cancelled when those are done.
-
-    Raises:
-        Exception: what broke one of them.
-    """
-    finishing = [asyncio.create_task(task()) for task in (*doors, *gateway.couriers)]
-    loops = [asyncio.create_task(task()) for task in gateway.loops]
-    running = [*finishing, *loops]
-    try:
-        yield running
-    finally:
-        gateway.stop()
-        if finishing:
-            await asyncio.wait(finishing, timeout=STOP_WITHIN_SECONDS)
-        for task in running:
-            task.cancel()
-        results = await asyncio.gather(*running, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
-            raise result
-
-
-def _servers(settings: Settings, gateway: Gateway) -> list[Server]:
-    """The HTTP listeners; a process that only delivers still answers for its health."""
-    listeners = []
-    if "ontvangen" in settings.roles:
-        listeners.append((gateway.app, settings.port))
-    if gateway.admin is not None:
-        listeners.append((gateway.admin, settings.admin_port))
-    return [
-        Server(
-            uvicorn.Config(
-                app,
-                host=settings.host,
-                port=port,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                lifespan="off",
-                proxy_headers=False,
-                timeout_graceful_shutdown=int(STOP_WITHIN_SECONDS),
-                h11_max_incomplete_event_size=64 * 1024,
-            )
-        )
-        for app, port in listeners
-    ]
-
-
-class Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: this process has one way to stop."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to ``serve``."""
-        yield

@@ -211,7 +211,9 @@ EXPLANATIONS: dict[Code, Explanation] = {
         "This party may not do this here. Ask the operator if it should.",
     ),
     Code.NIET_GEVONDEN: Explanation(
-        404, "Dit bestaat hier niet voor u. Controleer het adres, het kenmerk en de partij van het token.", "This does not exist here for you. Check the address, the id and the party of the token."
+        404,
+        "Dit bestaat hier niet voor u. Controleer het adres, het kenmerk en de partij van het token.",
+        "This does not exist here for you. Check the address, the id and the party of the token.",
     ),
     Code.METHODE_ONBEKEND: Explanation(
         405,

@@ -54,9 +54,7 @@ def canonical_form(document: Json) -> bytes:
     member names. Within that the sorted form of the standard library is the RFC 8785
     form, several times faster than an implementation for all JSON (a test compares).
     """
-    return json.dumps(
-        document, ensure_ascii=False, sort_keys=True, separators=(",", ":")
-    ).encode()
+    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _without_attachment_bytes(document: Json) -> Json:

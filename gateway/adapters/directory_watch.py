@@ -32,19 +32,26 @@ class DirectoryWatch:
         self._read = read
         self._changed = changed
         self._current = EMPTY
+        self._told = EMPTY.version
 
     def __call__(self) -> Directory:
         """The newest directory that this process knows."""
         return self._current
 
     async def refresh(self) -> None:
-        """Look once; raises LedgerUnavailable when the ledger does not answer."""
+        """Look once.
+
+        Raises:
+            Fault: the ledger does not answer, its newest version cannot be read, or who
+                is told of it fails and will be told again.
+        """
         version, text = await self._read()
-        if version == self._current.version:
-            return
-        self._current = directory_of(version, text)
-        log.info("directory.applied", extra={"version": version})
-        await self._changed(self._current)
+        if version != self._current.version:
+            self._current = directory_of(version, text)
+            log.info("directory.applied", extra={"version": version})
+        if version != self._told:
+            await self._changed(self._current)
+            self._told = version
 
     async def run(self) -> None:
         """Look every two seconds until cancelled; on trouble the last version stays."""

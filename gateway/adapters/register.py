@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 from ipaddress import ip_network
@@ -94,7 +95,10 @@ class PartyEntry(_Entry):
     @field_validator("interne_netten")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(ip_network(net)) for net in value)
+        try:
+            return tuple(str(ip_network(net)) for net in value)
+        except ValueError:
+            raise ValueError("is not a network, such as 10.0.0.0/8") from None
 
     @model_validator(mode="after")
     def _push_has_an_address(self) -> PartyEntry:
@@ -118,24 +122,18 @@ class MandateEntry(_Entry):
     van: date
     tot_en_met: date | None = None
 
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> MandateEntry:
+        if self.tot_en_met is not None and self.tot_en_met < self.van:
+            raise ValueError("tot_en_met lies before van")
+        return self
+
 
 class DirectoryEntry(_Entry):
     """The whole file."""
 
     partij: tuple[PartyEntry, ...] = ()
     machtiging: tuple[MandateEntry, ...] = ()
-
-    @model_validator(mode="after")
-    def _each_once(self) -> DirectoryEntry:
-        seen: set[str] = set()
-        for party in self.partij:
-            if party.oin in seen:
-                raise ValueError(f"partij {party.oin} appears twice")
-            seen.add(party.oin)
-        for mandate in self.machtiging:
-            if not {mandate.houder, mandate.namens} <= seen:
-                raise ValueError("machtiging names an OIN that is no partij")
-        return self
 
 
 def text_of(toml: str, *, read_file: Callable[[str], str], production: bool) -> str:
@@ -148,31 +146,39 @@ def text_of(toml: str, *, read_file: Callable[[str], str], production: bool) -> 
         DirectoryInvalid: naming every problem with its place, never a key or value.
     """
     try:
-        entry = DirectoryEntry.model_validate(tomllib.loads(toml))
+        raw = tomllib.loads(toml)
     except tomllib.TOMLDecodeError as error:
         raise DirectoryInvalid(f"the file is not TOML: {error}") from error
-    except ValidationError as error:
-        raise DirectoryInvalid(_problems(error)) from error
-    inlined = entry.model_copy(
-        update={"partij": tuple(_inline(party, read_file) for party in entry.partij)}
-    )
-    text = json.dumps(inlined.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
-    directory = directory_of(1, text)
-    _accept_oins(directory, production=production)
-    return text
+    entry, problems = _entries(raw)
+    parties = []
+    for party in entry.partij:
+        inlined, wrong = _inline(party, read_file)
+        parties.append(inlined)
+        problems += wrong
+    problems += _contradictions(raw, parties, production=production)
+    if problems:
+        raise DirectoryInvalid("\n".join(problems))
+    whole = entry.model_copy(update={"partij": tuple(parties)})
+    return json.dumps(whole.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
 
 
 def directory_of(version: int, text: str) -> Directory:
-    """The directory that the ledger keeps as ``text``; empty for an empty text."""
+    """The directory that the ledger keeps as ``text``; empty for an empty text.
+
+    Raises:
+        DirectoryInvalid: this gateway does not understand it; a newer one wrote it.
+    """
     if not text:
         return Directory(version=version, parties=MappingProxyType({}))
-    entry = DirectoryEntry.model_validate_json(text)
+    try:
+        entry = DirectoryEntry.model_validate_json(text)
+    except ValidationError as error:
+        raise DirectoryInvalid("a newer gateway wrote this directory") from error
     parties = {Oin(party.oin): _party(party) for party in entry.partij}
     mandates = tuple(
         Mandate(Oin(m.houder), Oin(m.namens), m.module, m.van, m.tot_en_met)
         for m in entry.machtiging
     )
-    _fingerprints_differ(parties)
     return Directory(version=version, parties=MappingProxyType(parties), mandates=mandates)
 
 
@@ -207,22 +213,88 @@ def _rest(text: str) -> list[Any]:
     return list(json.loads(text)["machtiging"]) if text else []
 
 
-def _inline(party: PartyEntry, read_file: Callable[[str], str]) -> PartyEntry:
-    pems = []
-    for reference in party.certificaten:
+def _entries(raw: dict[str, Any]) -> tuple[DirectoryEntry, list[str]]:
+    """The entries that are right by themselves, and what is wrong with the others."""
+    try:
+        return DirectoryEntry.model_validate(raw), []
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False)
+    wrong = {problem["loc"][:2] for problem in found}
+    right = {
+        name: [each for number, each in enumerate(raw[name]) if (name, number) not in wrong]
+        for name in DirectoryEntry.model_fields
+        if isinstance(raw.get(name), list)
+    }
+    problems = [f"{_place(raw, problem['loc'])}: {problem['msg']}" for problem in found]
+    return DirectoryEntry.model_validate(right), problems
+
+
+def _place(raw: dict[str, Any], location: tuple[int | str, ...]) -> str:
+    """Where in the file, for a person: a party by its OIN where it has one."""
+    table, *rest = (*location, "")[:-1] or ("bestand",)
+    if rest and isinstance(rest[0], int):
+        entry = raw[str(table)][rest[0]]
+        oin = entry.get("oin") if isinstance(entry, dict) else None
+        table, rest = f"{table} {oin or f'nr {rest[0] + 1}'}", rest[1:]
+    return ": ".join([str(table), *([".".join(str(step) for step in rest)] if rest else [])])
+
+
+def _contradictions(
+    raw: dict[str, Any], parties: list[PartyEntry], *, production: bool
+) -> list[str]:
+    """What is wrong with entries that are each right by themselves."""
+    problems = []
+    named = (each.get("oin") for _, each in _tables(raw, "partij"))
+    times = Counter(oin for oin in named if isinstance(oin, str))
+    problems += [
+        f"partij {oin}: appears {count} times" for oin, count in times.items() if count > 1
+    ]
+    test = sorted(oin for oin in times if oin.startswith(TEST_PREFIX))
+    if production and test:
+        problems.append(f"production refuses test OINs: {', '.join(test)}")
+    owners: dict[str, str] = {}
+    for party in parties:
+        for pem in party.certificaten:
+            fingerprint = certificates.read(pem).fingerprint
+            if owners.setdefault(fingerprint, party.oin) != party.oin:
+                problems.append(f"partij {party.oin}: a certificate is also of another partij")
+    return problems + _loose_mandates(raw)
+
+
+def _loose_mandates(raw: dict[str, Any]) -> list[str]:
+    known = {each.get("oin") for _, each in _tables(raw, "partij")}
+    return [
+        f"machtiging nr {number}: {name} is no partij"
+        for number, each in _tables(raw, "machtiging")
+        for name in ("houder", "namens")
+        if name in each and each[name] not in known
+    ]
+
+
+def _tables(raw: dict[str, Any], name: str) -> list[tuple[int, dict[str, Any]]]:
+    """The tables of an array as they are numbered for people, whatever else is in it."""
+    found = raw.get(name)
+    entries = enumerate(found if isinstance(found, list) else [], start=1)
+    return [(number, each) for number, each in entries if isinstance(each, dict)]
+
+
+def _inline(party: PartyEntry, read_file: Callable[[str], str]) -> tuple[PartyEntry, list[str]]:
+    """The party with its usable certificates inside, and what is wrong with the others."""
+    pems, problems = [], []
+    for number, reference in enumerate(party.certificaten, start=1):
+        inside = "BEGIN CERTIFICATE" in reference
+        place = f"partij {party.oin}: certificaten: {f'nr {number}' if inside else reference}"
         try:
-            pem = reference if "BEGIN CERTIFICATE" in reference else read_file(reference)
+            pem = reference if inside else read_file(reference)
             owner = certificates.oin_of(certificates.loaded(certificates.read(pem)))
-        except (OSError, ValueError) as error:
-            raise DirectoryInvalid(
-                f"partij {party.oin}: certificaten: {reference!r} is not one usable certificate"
-            ) from error
+        except (OSError, ValueError):
+            problems.append(f"{place} is not one usable certificate")
+            continue
         if owner != party.oin:
-            raise DirectoryInvalid(
-                f"partij {party.oin}: certificaten: {reference!r} belongs to OIN {owner}"
-            )
+            problems.append(f"{place} belongs to OIN {owner}")
+            continue
         pems.append(pem.strip() + "\n")
-    return party.model_copy(update={"certificaten": tuple(pems)})
+    return party.model_copy(update={"certificaten": tuple(pems)}), problems
 
 
 def _party(entry: PartyEntry) -> Party:
@@ -259,26 +331,3 @@ def _retry(entry: RetryEntry) -> RetryPolicy:
         return RetryPolicy(first_wait=first, longest_wait=longest, give_up_after=give_up)
     days = WorkingDays(entry.opgeven_na_werkdagen or 3)
     return RetryPolicy(first_wait=first, longest_wait=longest, give_up_after=days)
-
-
-def _fingerprints_differ(parties: dict[Oin, Party]) -> None:
-    owner: dict[str, Oin] = {}
-    for party in parties.values():
-        for certificate in party.certificates:
-            if owner.setdefault(certificate.fingerprint, party.oin) != party.oin:
-                raise DirectoryInvalid(
-                    f"a certificate of {party.oin} is also registered for another partij"
-                )
-
-
-def _accept_oins(directory: Directory, *, production: bool) -> None:
-    test = [oin for oin in directory.parties if oin.startswith(TEST_PREFIX)]
-    if production and test:
-        raise DirectoryInvalid(f"production refuses test OINs: {', '.join(sorted(test))}")
-
-
-def _problems(error: ValidationError) -> str:
-    return "\n".join(
-        f"{'.'.join(str(part) for part in problem['loc']) or 'bestand'}: {problem['msg']}"
-        for problem in error.errors(include_input=False, include_url=False)
-    )

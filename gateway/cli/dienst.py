@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 def inrichten() -> None:
     """Maak wat ontbreekt: sleutels, tabellen en wachtrijen. Doet niets tweemaal."""
-    from gateway.app import prepare  # noqa: PLC0415 - other commands need not wait for it
+    from gateway.prepare import prepare  # noqa: PLC0415 - other commands need not wait for it
 
     settings = load(os.environ)
     for line in prepare(settings):
@@ -33,7 +33,7 @@ def dienst(
     ] = None,
 ) -> None:
     """Start de gateway en houd haar draaiend."""
-    from gateway.app import serve  # noqa: PLC0415 - other commands need not wait for it
+    from gateway.process import serve  # noqa: PLC0415 - other commands need not wait for it
 
     environment = dict(os.environ)
     if rollen is not None:

@@ -32,6 +32,9 @@ CREDITORS = {"se", "incasso", "publieke-se"}
 """Roles that write and read XML; the others write and read JSON."""
 
 
+THREAD = "conversatieReferentienummer"
+
+
 class Inbox(Protocol):
     """Where one party gets what is addressed to it."""
 
@@ -242,11 +245,14 @@ async def test_a_conversation_arrives_whole_in_order_believed_and_confirmed(
         arrived = {role: await people.inboxes[role].take(len(sent[role])) for role in sent}
 
         for role, expected in sent.items():
-            threads = by_thread(told["bericht"] for told in arrived[role])
-            assert threads == by_thread(expected)
-            assert volgnummers(arrived[role]) == {
-                thread: list(range(1, 1 + len(messages))) for thread, messages in threads.items()
-            }
+            for thread, messages in by_thread(expected).items():
+                came = [told for told in arrived[role] if told[THREAD] == thread]
+                in_turn = [told["volgnummer"] for told in came if not told.get("voorrang")]
+                assert in_turn == sorted(in_turn), "only what says so overtakes"
+                came.sort(key=lambda told: int(told["volgnummer"]))
+                assert [told["volgnummer"] for told in came] == list(range(1, 1 + len(messages)))
+                assert [told["bericht"] for told in came] == messages
+            assert len(arrived[role]) == len(expected)
             assert {told["ontvanger"] for told in arrived[role]} == {PARTIES[role]}
             await eventually_confirmed(people, expected)
             assert await people.inboxes[role].is_empty()
@@ -301,15 +307,7 @@ def by_thread(messages: Iterable[Json]) -> dict[str, list[Json]]:
     """Messages by conversation: only within one there is an order."""
     threads: dict[str, list[Json]] = defaultdict(list)
     for message in messages:
-        threads[stuurgegevens(message)["conversatieReferentienummer"]].append(message)
-    return dict(threads)
-
-
-def volgnummers(arrived: Iterable[Json]) -> dict[str, list[int]]:
-    """The numbers in the order of arrival, by conversation."""
-    threads: dict[str, list[int]] = defaultdict(list)
-    for told in arrived:
-        threads[told["conversatieReferentienummer"]].append(told["volgnummer"])
+        threads[stuurgegevens(message)[THREAD]].append(message)
     return dict(threads)
 
 

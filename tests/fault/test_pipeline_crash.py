@@ -250,6 +250,7 @@ def a_line(world: World, catalogue: Catalogue) -> Line:
         check=Signatures(),
         sealer=Seal(GatewayKeys.load(world.settings.keys)),
         digest_key=b"proef",
+        url=world.settings.url,
         skew=timedelta(minutes=1),
         directory=lambda: EMPTY,
         clock=lambda: NOON,

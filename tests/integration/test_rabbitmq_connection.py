@@ -25,6 +25,7 @@ from gateway.errors import BrokerUnavailable
 from gateway.message import Oin
 from tests.servers.party import (
     GATEWAY,
+    NOON,
     SHV,
     a_parcel,
     a_party,
@@ -255,12 +256,14 @@ async def test_properties_that_are_no_text_do_not_end_the_connection(
     async with consuming(broker, inbox), at_broker(broker.url) as channel:
         raw = await channel.get_underlay_channel()
         properties = Basic.Properties(
-            message_id="onleesbaar", headers={"naam-\N{SNOWMAN}": "x"}, timestamp=None
+            message_id="onleesbaar", headers={"naam-\N{SNOWMAN}": "x"}, timestamp=NOON
         )
-        written = properties.marshal()
-        # the same length, but no UTF-8: what a careless or hostile client can send
-        poisoned = written.replace("\N{SNOWMAN}".encode(), b"\xff\xfe\xfd").replace(
-            b"onleesbaar", b"onlees\xff\xfe\xfd!"
+        # the same lengths, but no UTF-8 and no year: what a careless or hostile client sends
+        poisoned = (
+            properties.marshal()
+            .replace("\N{SNOWMAN}".encode(), b"\xff\xfe\xfd")
+            .replace(b"onleesbaar", b"onlees\xff\xfe\xfd!")
+            .replace(int(NOON.timestamp()).to_bytes(8, "big"), b"\xff" * 8)
         )
 
         class Poison(Basic.Properties):

@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+
+from tests.servers.process import dies_with_us, end, free_port, listens, wait_until
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 ADMIN = "beheer"
@@ -54,36 +55,14 @@ class QueueView(NamedTuple):
     arguments: dict[str, object]
 
 
-def wait_until(condition: Callable[[], bool], *, within: float, what: str) -> None:
-    """Poll every 20 ms until ``condition`` holds; AssertionError after ``within`` s."""
-    deadline = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within} s: {what}")
-        time.sleep(0.02)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
-
-
 class RabbitMQ:
     """One node with its epmd; ``stop``, ``kill`` and ``start`` keep its data."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._password = uuid.uuid4().hex
-        self._epmd_port, self._dist_port = _free_port(), _free_port()
-        self._http_port, self.port = _free_port(), _free_port()
+        self._epmd_port, self._dist_port = free_port(), free_port()
+        self._http_port, self.port = free_port(), free_port()
         self._starter = ThreadPoolExecutor(1, "rabbitmq")
         self._epmd: subprocess.Popen[bytes] | None = None
         self._node: subprocess.Popen[bytes] | None = None
@@ -143,7 +122,7 @@ class RabbitMQ:
         if self._epmd is None:
             command = ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"]
             self._epmd = self._spawn(command)
-            self._wait(lambda: _listens(self._epmd_port), "epmd listens")
+            self._wait(lambda: listens(self._epmd_port), "epmd listens")
         self._node = self._spawn([str(SERVER)])
         self._wait(self._answers, "RabbitMQ answers")
         self._retired = dict.fromkeys(self._retired, time.monotonic())
@@ -155,7 +134,7 @@ class RabbitMQ:
     def _spawn_here(self, command: list[str]) -> subprocess.Popen[bytes]:
         with (self._folder / "output.txt").open("ab") as output:
             return subprocess.Popen(
-                [*_dies_with_us(), *command],
+                [*dies_with_us(), *command],
                 env=self._environment(),
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
@@ -173,7 +152,7 @@ class RabbitMQ:
         wait_until(ready, within=STARTS_WITHIN, what=f"{what}\n{self.output()}")
 
     def _answers(self) -> bool:
-        if not _listens(self.port):
+        if not listens(self.port):
             return False
         with contextlib.suppress(httpx.HTTPError):
             return self._api.get("/overview").status_code == httpx.codes.OK
@@ -226,21 +205,22 @@ class RabbitMQ:
         """The node keeps its sockets but answers nobody, as behind a cut cable."""
         assert self._node is not None
         os.kill(self._node.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self._node.pid, os.WSTOPPED)  # every thread has stopped
         try:
             yield
         finally:
             os.kill(self._node.pid, signal.SIGCONT)
 
-    def _end(self, how: signal.Signals) -> None:
+    def end(self, how: signal.Signals) -> None:
         if self._node is not None:
-            _end(self._node, how)
+            end(self._node, how)
             self._node = None
 
     def close(self) -> None:
         """End the node and its epmd, whatever state they are in."""
         self._end(signal.SIGKILL)
         if self._epmd is not None:
-            _end(self._epmd, signal.SIGTERM)
+            end(self._epmd, signal.SIGTERM)
             self._epmd = None
         self._api.close()
         self._starter.shutdown()
@@ -285,23 +265,6 @@ class RabbitMQ:
 
     def _do(self, method: str, place: str, body: dict[str, str] | None) -> None:
         self._api.request(method, place, json=body).raise_for_status()
-
-
-def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
-    """End a process and its own session (its port programs), by process id."""
-    process.send_signal(how)
-    try:
-        process.wait(timeout=30)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
-
-
-def _dies_with_us() -> list[str]:
-    """Prefix that has the kernel end the process when the test run is gone."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
 
 @dataclass(frozen=True, slots=True)

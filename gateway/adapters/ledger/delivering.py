@@ -24,7 +24,7 @@ from gateway.delivery import Conclusion, Reason, State
 from gateway.message import Channel, Delivery, Oin
 
 _HEALED_AT_ONCE = 1_000
-_SETTLED_AT_ONCE = 10_000  # a lost queue may hold more than one statement can name
+_NAMED_AT_ONCE = 10_000  # a lost queue may hold more than one statement can name
 
 
 class Delivering:
@@ -108,19 +108,16 @@ class Delivering:
             delivery.c.ontvanger == ontvanger,
             delivery.c.offered_at >= since,
         )
-        again = (
-            sa.update(delivery)
-            .where(lost)
-            .values(state=State.WACHT.value, leased_until=None, unanswered=0, queued_at=None)
-            .returning(delivery.c.conversation)
-        )
+        count = 0
         with self._database.writing() as connection:
-            lock(connection, sa.select(delivery.c.conversation).where(lost))
-            touched = connection.scalars(again).all()
-            conversations = sorted(set(touched))
-            for start in range(0, len(conversations), _SETTLED_AT_ONCE):
-                settle(connection, conversations[start : start + _SETTLED_AT_ONCE], at)
-        return len(touched)
+            held = lock(connection, sa.select(delivery.c.conversation).where(lost))
+            for start in range(0, len(held), _NAMED_AT_ONCE):
+                these = held[start : start + _NAMED_AT_ONCE]
+                # Only in what we hold: the broker may have taken more since we looked.
+                mine = delivery.c.conversation.in_(these)
+                count += connection.execute(_offer_again().where(lost, mine)).rowcount
+                settle(connection, these, at)
+        return count
 
     def heal(self, now: datetime) -> int:
         """Free deliveries that wait for nothing: a sweep against our own mistakes.
@@ -135,6 +132,12 @@ class Delivering:
         with self._database.writing() as connection:
             lock(connection, conversations)
             return settle(connection, conversations, now)
+
+
+def _offer_again() -> sa.Update:
+    return sa.update(delivery).values(
+        state=State.WACHT.value, leased_until=None, unanswered=0, queued_at=None
+    )
 
 
 def _take(ids: Sequence[int], until: datetime) -> sa.Update:

@@ -80,20 +80,23 @@ _must_wait = sa.and_(
 )
 
 
-def lock(connection: sa.Connection, conversations: Conversations) -> None:
+def lock(connection: sa.Connection, conversations: Conversations) -> list[int]:
     """Hold these conversations until the transaction ends.
 
-    Everybody locks in this order, and before any delivery, so nobody waits in a circle.
-    SQLite has one writer at a time and ignores this.
+    Everybody locks in this order, and before any delivery, so nobody waits in a circle. Who
+    changes a delivery in a conversation that is not held breaks that, and the order.
+
+    Returns:
+        The numbers of those held; SQLite has one writer at a time and needs no lock.
     """
-    held = (
-        sa.select(conversation.c.id)
-        .where(conversation.c.id.in_(conversations))
-        .order_by(conversation.c.conversatie, conversation.c.party_a, conversation.c.party_b)
-        .with_for_update()
+    return list(
+        connection.scalars(
+            sa.select(conversation.c.id)
+            .where(conversation.c.id.in_(conversations))
+            .order_by(conversation.c.conversatie, conversation.c.party_a, conversation.c.party_b)
+            .with_for_update()
+        )
     )
-    if connection.dialect.name != "sqlite":
-        connection.execute(held).all()
 
 
 def settle(connection: sa.Connection, conversations: Conversations, at: datetime) -> int:
