@@ -211,7 +211,7 @@ class RabbitMQ:
         finally:
             os.kill(self._node.pid, signal.SIGCONT)
 
-    def end(self, how: signal.Signals) -> None:
+    def _end(self, how: signal.Signals) -> None:
         if self._node is not None:
             end(self._node, how)
             self._node = None

@@ -17,7 +17,7 @@ from stdnum import iban
 from stdnum.nl import bsn
 
 from fixtures import gesprekken
-from fixtures.documents import MESSAGES
+from fixtures.documents import MESSAGES, example
 from fixtures.gesprekken import PARTIES, Gesprek, build, documents, load, load_all
 from gateway.message import Json, Kind
 from gateway.schemas.catalogue import Catalogue
@@ -76,7 +76,7 @@ def test_every_kind_has_one_example_and_there_are_no_others() -> None:
 
 @each_kind
 def test_an_example_satisfies_its_schema_and_survives_the_way_through_xml(kind: Kind) -> None:
-    document = gesprekken.example(kind)
+    document = example(kind)
     assert holds_to_schema(kind, document)
     again = catalogue.to_json(catalogue.to_xml(kind, document))
     assert json.dumps(again) == json.dumps(document)
@@ -84,7 +84,7 @@ def test_an_example_satisfies_its_schema_and_survives_the_way_through_xml(kind: 
 
 @each_kind
 def test_an_example_names_only_synthetic_persons_and_parties(kind: Kind) -> None:
-    for path, value in members(gesprekken.example(kind)):
+    for path, value in members(example(kind)):
         name = path.rsplit("/", 1)[1]
         if name == "bsn":
             assert re.match("9999|9000000", value), path
@@ -101,7 +101,7 @@ def test_an_example_names_only_synthetic_persons_and_parties(kind: Kind) -> None
 
 @each_kind
 def test_the_amounts_of_an_example_add_up(kind: Kind) -> None:
-    for path, value in members(gesprekken.example(kind)):
+    for path, value in members(example(kind)):
         if path.endswith("/openstaand"):
             parts = [value.get(f"{name}InCenten", 0) for name in PARTS]
             assert value["saldoInCenten"] == sum(parts) - value.get("betaaldInCenten", 0)
@@ -114,7 +114,7 @@ def test_the_amounts_of_an_example_add_up(kind: Kind) -> None:
 
 @each_kind
 def test_an_example_offers_what_its_percentage_says(kind: Kind) -> None:
-    for path, value in members(gesprekken.example(kind)):
+    for path, value in members(example(kind)):
         claims = value if isinstance(value, list) else []
         for claim in [claim for claim in claims if "actueelVorderingsbedragInCenten" in claim]:
             base = claim["actueelVorderingsbedragInCenten"]
@@ -124,7 +124,7 @@ def test_an_example_offers_what_its_percentage_says(kind: Kind) -> None:
 
 @each_kind
 def test_the_attachments_of_an_example_are_what_they_say(kind: Kind) -> None:
-    for path, value in members(gesprekken.example(kind)):
+    for path, value in members(example(kind)):
         if path.endswith("/bijlagen"):
             for bijlage in value:
                 held = base64.b64decode(bijlage["inhoud"], validate=True)
