@@ -215,7 +215,7 @@ def _couriers(services: Services, broker: Broker | None, stack: AsyncExitStack) 
 
 async def _wake(couriers: Sequence[Courier], news: News) -> None:
     """Have the couriers look at once after every commit of this process."""
-    while True:
+    while not news.closed:
         await news.wait(HEAL_EVERY_SECONDS)
         _each(courier.hint for courier in couriers)
 

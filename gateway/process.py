@@ -32,6 +32,7 @@ async def serve(settings: Settings) -> None:
             log.info("gateway.started", extra={"roles": ",".join(sorted(settings.roles))})
             ended = asyncio.create_task(stopping.wait())
             await asyncio.wait([ended, *running], return_when=asyncio.FIRST_COMPLETED)
+            gateway.services.news.close()
             for server in servers:
                 server.should_exit = True
 

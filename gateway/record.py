@@ -195,6 +195,8 @@ class Stranding:
     """A delivery that the broker or a subscriber gave back (or garbage, without one).
 
     Attributes:
+        note: Closed technical word of the broker, or the code of a Foutbericht by which the
+            recipient says why; the latter counts for more, whichever comes first.
         garbage: The raw bytes, only where no delivery could be recognised.
         ontvanger: Who says so; where given, somebody else's delivery is left alone.
     """
@@ -205,6 +207,11 @@ class Stranding:
     at: datetime
     garbage: bytes | None = None
     ontvanger: Oin | None = None
+
+    @property
+    def explained(self) -> bool:
+        """The recipient itself says why."""
+        return self.ontvanger is not None and self.note.isupper()
 
 
 class Ledger(Protocol):

@@ -16,6 +16,7 @@ from hypothesis import settings
 from fixtures.pki import Pki, make
 from fixtures.running import Reach, in_process
 from fixtures.world import Entry, World, lay_out, the_usual
+from gateway.adapters.ledger.migrate import migrate
 from gateway.app import Gateway
 from gateway.schemas import Catalogue
 from tests.servers.postgres import empty_postgres_url, postgres_server, postgres_url
@@ -101,7 +102,8 @@ class NewWorld(Protocol):
 def new_world(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> NewWorld:
     """Worlds that share the PKI and the gateway's keys, which are slow to make."""
     first = lay_out(tmp_path_factory.mktemp("world"), [], pki=pki)
-    empty_ledger = first.folder / "gateway.db"
+    empty_ledger = first.folder / "empty.db"
+    migrate(f"sqlite:///{empty_ledger}")
 
     def new(folder: Path, entries: Sequence[Entry] | None = None, **settings: str) -> World:
         if "ledger" not in settings:

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.delivery import Answer, Attempted, Conclusion, Reason, State
 from gateway.message import Channel, Delivery
-from gateway.record import DeadLetter, DeadLetterFilter
-from tests.conformance.submissions import NOON
+from gateway.record import DeadLetter, DeadLetterFilter, Stranding
+from tests.conformance.submissions import CREDITOR, NOON, a_submission, a_uuid
 
 T = TypeVar("T")
 
@@ -55,6 +55,29 @@ def conclude(ledger: SqlLedger, state: State, *, at: datetime = NOON) -> list[De
     lent = lend(ledger, at=at)
     assert ledger.conclude([told(each, state, at=at) for each in lent]) == len(lent)
     return lent
+
+
+def stranding(number: int = 1, **changes: Any) -> Stranding:
+    """That the subscriber of the message of that number rejected it."""
+    given: dict[str, Any] = {
+        "reason": Reason.GEWEIGERD,
+        "note": "SCHEMA_ONGELDIG",
+        "at": NOON,
+        **changes,
+    }
+    return Stranding(delivery_id=a_submission(number).delivery_id, **given)
+
+
+def garbage(raw: bytes = b"\x00niets") -> Stranding:
+    """Something on the dead-letter queue that nobody can read."""
+    return Stranding(None, Reason.ONLEESBAAR, "geen-cloudevent", NOON, garbage=raw)
+
+
+def state_of(ledger: SqlLedger, number: int = 1) -> State:
+    """Where the delivery of the creditor's message of that number stands."""
+    view = ledger.message(CREDITOR, a_uuid("message", number))
+    assert view is not None
+    return view.state
 
 
 def dead(ledger: SqlLedger, **which: Any) -> list[DeadLetter]:

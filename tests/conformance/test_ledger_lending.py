@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
-from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from gateway.adapters.ledger import tables
 from gateway.adapters.ledger.ledger import SqlLedger
@@ -20,7 +23,6 @@ from tests.conformance.delivering import (
     dead,
     lend,
     numbers,
-    rows,
     told,
 )
 from tests.conformance.submissions import (
@@ -268,22 +270,28 @@ def test_heal_leaves_alone_what_waits_for_something(ledger: SqlLedger) -> None:
     assert numbers(lend(ledger)) == [1]
 
 
-def test_finishing_and_recording_at_once_leaves_nobody_behind(
+def test_finishing_while_a_successor_is_being_recorded_leaves_it_not_behind(
     two_ledgers: tuple[SqlLedger, SqlLedger],
 ) -> None:
-    """The race: a successor is recorded while its predecessor is being concluded."""
+    """The successor saw its predecessor in the way, and is not committed yet."""
     one, other = two_ledgers
+    one.record([a_submission(1)], admitting(), NOON)
+    (first,) = lend(one)
+    written, go_on = threading.Event(), threading.Event()
 
-    for turn in range(10):
-        one.record([a_submission(2 * turn + 1)], admitting(), NOON)
-        (first,) = lend(one)
-        done, next_one = told(first, State.BEVESTIGD), a_submission(2 * turn + 2)
-        at_once(
-            partial(one.conclude, [done]),
-            partial(other.record, [next_one], admitting(), NOON),
-        )
-        assert numbers(conclude(one, State.BEVESTIGD)) == [2 * turn + 2]
+    def pause(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO delivery"):
+            written.set()
+            assert go_on.wait(20)
 
-    assert one.heal(NOON) == 0
-    unfinished = sa.select(tables.delivery).where(tables.unfinished(tables.delivery))
-    assert rows(one, unfinished) == []
+    event.listen(other._database.engine, "after_cursor_execute", pause)
+    with ThreadPoolExecutor(2) as threads:
+        recording = threads.submit(other.record, [a_submission(2)], admitting(), NOON)
+        assert written.wait(20)
+        concluding = threads.submit(one.conclude, [told(first, State.BEVESTIGD)])
+        wait([concluding], timeout=0.2)  # it has every chance to come too early
+        go_on.set()
+        recording.result()
+        assert concluding.result() == 1
+
+    assert numbers(lend(one)) == [2]

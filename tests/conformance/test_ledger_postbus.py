@@ -8,7 +8,7 @@ import pytest
 
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.delivery import Reason, State
-from gateway.message import Channel, Door, Oin
+from gateway.message import Channel, Dialect, Door, Oin
 from gateway.record import Confirmed, Stranding
 from tests.conformance.delivering import conclude, lend, numbers
 from tests.conformance.submissions import (
@@ -74,12 +74,53 @@ def test_nobody_sees_the_postbus_of_another(ledger: SqlLedger) -> None:
     assert ledger.postbus_item(CREDITOR, a_submission(1).delivery_id) is None
 
 
-def test_a_postbus_holds_no_other_channel(ledger: SqlLedger) -> None:
+def test_a_postbus_lists_no_other_channel(ledger: SqlLedger) -> None:
     ledger.record([a_submission(1)], admitting(Channel.QUEUE), NOON)
     conclude(ledger, State.AANGEBODEN)
 
     assert ready(ledger) == []
+
+
+def test_what_was_named_on_a_queue_can_be_fetched_as_soon_as_it_was_tried(
+    ledger: SqlLedger,
+) -> None:
+    ledger.record([a_submission(1)], admitting(Channel.QUEUE), NOON)
+    mine = a_submission(1).delivery_id
+
+    before = ledger.postbus_item(MUNICIPALITY, mine)
+    lend(ledger)
+
+    item = ledger.postbus_item(MUNICIPALITY, mine)
+    assert before is None
+    assert item is not None
+    assert item.id == mine
+    assert ledger.postbus_item(STRANGER, mine) is None
+
+
+def test_what_is_pushed_is_not_fetched(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], admitting(Channel.PUSH), NOON)
+    conclude(ledger, State.BEVESTIGD)
+
     assert ledger.postbus_item(MUNICIPALITY, a_submission(1).delivery_id) is None
+    assert ledger.original(MUNICIPALITY, a_submission(1).delivery_id) is None
+
+
+def test_the_original_is_what_was_sent(ledger: SqlLedger) -> None:
+    sent = a_submission(
+        1, body=b'{"a":1}', dialect=Dialect.JSON, signature="eyJ..abc", digest_header="SHA-256=x"
+    )
+    ledger.record([sent], admitting(Channel.POSTBUS), NOON)
+
+    original = ledger.original(MUNICIPALITY, sent.delivery_id)
+
+    assert original is not None
+    assert (original.body, original.dialect) == (b'{"a":1}', Dialect.JSON)
+    assert (original.signature, original.digest) == ("eyJ..abc", "SHA-256=x")
+    assert original.sha256 == sent.digest  # the builder hashes the body
+    assert (original.afzender, original.kind, original.versie) == (CREDITOR, KENNISGEVING, "2.0")
+    assert (original.signer_fingerprint, original.signer_algorithm) == ("f" * 64, "PS256")
+    assert original.received_at == NOON
+    assert ledger.original(CREDITOR, sent.delivery_id) is None
 
 
 def test_a_confirmed_item_leaves_the_list_but_can_still_be_read(ledger: SqlLedger) -> None:

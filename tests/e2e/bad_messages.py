@@ -768,10 +768,6 @@ def attached(mime: str, content: bytes, sha256: str | None = None) -> Callable[[
     return lambda: a_notice(head={"bijlagen": [attachment]})
 
 
-def unconnected_sender() -> Json:
-    return a_notice(sender=OVERIGE_SHV, recipient=SHV)
-
-
 SECOND = 1 / 86_400
 PDF = b"%PDF-1.7 zonderling"
 
@@ -820,6 +816,23 @@ SAID = [
     for name, document, status, code, rule in CONTENT
     for form, make in zip(("XML", "JSON"), in_both_forms(document), strict=True)
 ]
+
+
+def from_outside_the_module(here: Here) -> Sent:
+    author = here.reach.creditor(OVERIGE_SHV)
+    return here.as_xml(author.signed(NOTICE, a_notice(sender=OVERIGE_SHV, recipient=SE)))
+
+
+SAID.append(
+    Row(
+        "XML: sender without this module",
+        from_outside_the_module,
+        400,
+        "NIET_AANGESLOTEN",
+        "afzender",
+        OVERIGE_SHV,
+    )
+)
 
 
 def a_gateway_kind() -> Json:
@@ -889,6 +902,13 @@ REQUEST = [
         401,
         "TOKEN_ONGELDIG",
         "handtekening",
+    ),
+    Row(
+        "two authorizations",
+        headed(XML, ("Authorization", "Bearer a"), ("Authorization", "Bearer b")),
+        401,
+        "TOKEN_ONGELDIG",
+        "aantal",
     ),
     Row(
         "basic authentication",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fixtures.parties import Peer
+from fixtures.parties import ASSERTION, Peer, fresh, now
 from fixtures.pki import Pki, Variant
 from fixtures.world import OVERIGE_SHV, SE, SHV, STRANGER, Entry, World, the_usual
 from gateway.adapters.ledger.ledger import open_ledger
 from gateway.adapters.register import DirectoryInvalid, directory_of
+from gateway.adapters.tokens import client_assertion
+from gateway.errors import Fault
 from gateway.message import Oin, as_bytes
 from tests.e2e.here import NOTICE, Here, a_notice, started
 from tests.e2e.operator import operator, operator_json
@@ -179,7 +182,6 @@ def test_a_wrong_file_is_refused_whole_with_every_problem_at_once(world: World) 
     assert f"partij {OVERIGE_SHV}: kleur" in problems
     assert "tot_en_met lies before van" in said
     assert "machtiging nr 1: namens is no partij" in said
-    assert len(said.splitlines()) == 9
     assert version(world) == 1
 
 
@@ -216,13 +218,11 @@ def test_a_certificate_of_another_party_is_refused(world: World, pki: Pki) -> No
 
 
 def test_a_production_gateway_refuses_test_parties(world: World) -> None:
-    world.environment |= {
-        "GATEWAY_ENVIRONMENT": "productie",
-        "GATEWAY_OIN": "00000003990000010000",
-        "GATEWAY_ADMIN_PORT": "1",
-    }
+    file = a_file(world, [*the_usual(), NEWCOMER])
+    production = {"GATEWAY_ENVIRONMENT": "productie", "GATEWAY_OIN": "00000003990000010000"}
+    strict = replace(world, environment={**world.environment, **production})
 
-    said = operator(world, "partijen", "toepassen", a_file(world, [*the_usual(), NEWCOMER]), "--ja")
+    said = operator(strict, "partijen", "toepassen", file, "--ja")
 
     assert said.code == 1
     assert "production refuses test OINs" in said
@@ -235,17 +235,11 @@ def test_a_change_on_top_of_an_older_version_is_refused(world: World) -> None:
     base, text = ledger.directory()
     world.apply([*the_usual(), NEWCOMER])
 
-    with pytest.raises(Exception, match="changed since version 1"):
-        ledger.apply_directory(text, base=base, by="te laat", at=a_moment())
+    with pytest.raises(Fault, match="changed since version 1"):
+        ledger.apply_directory(text, base=base, by="te laat", at=now())
 
     ledger.close()
     assert version(world) == 2
-
-
-def a_moment() -> object:
-    from datetime import UTC, datetime
-
-    return datetime(2026, 11, 22, tzinfo=UTC)
 
 
 def test_a_directory_of_a_newer_gateway_is_a_fault_that_is_waited_out(world: World) -> None:
@@ -279,13 +273,17 @@ async def test_a_new_party_takes_part_within_five_seconds(world: World) -> None:
 
 async def test_a_party_that_left_may_say_nothing_within_five_seconds(world: World) -> None:
     async with started(world) as here:
+        before = await here.json.get("/v1/postbus")
         file = a_file(world, [each for each in the_usual() if each.oin != SHV])
         operator(world, "partijen", "toepassen", file, "--ja")
         await follows(here, SHV, there=False)
 
-        answer = await here.post(here.signed(a_notice()))
+        message = await here.post(here.signed(a_notice()))
+        question = await here.json.get("/v1/postbus")
 
-        assert (answer.status_code, answer.json()["code"]) == (401, "CERTIFICAAT_ONBEKEND")
+        assert before.status_code == 200
+        assert (message.status_code, message.json()["code"]) == (401, "CERTIFICAAT_ONBEKEND")
+        assert (question.status_code, question.json()["code"]) == (401, "TOKEN_ONGELDIG")
 
 
 async def follows(here: Here, oin: Oin, *, there: bool = True) -> None:
@@ -310,9 +308,6 @@ async def test_an_empty_directory_refuses_everybody(world: World) -> None:
 
 
 def assertion_of(peer: Peer) -> dict[str, str]:
-    from fixtures.parties import ASSERTION, fresh, now
-    from gateway.adapters.tokens import client_assertion
-
     identity = peer.identity
     return {
         "grant_type": "client_credentials",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import sqlite3
 import time
@@ -160,21 +161,6 @@ async def test_a_party_may_choose_that_its_xml_needs_a_token_too(here: Here) -> 
 
     assert (without.status_code, without.json()["code"]) == (401, "TOKEN_ONGELDIG")
     assert with_token.status_code == 202
-
-
-async def test_a_token_of_a_party_that_left_is_worth_nothing(elsewhere: Elsewhere) -> None:
-    async with elsewhere() as here:
-        shv = here.party(SHV)
-        assert (await shv.get("/v1/postbus")).status_code == 200
-
-        here.world.apply([entry for entry in parties() if entry.oin != SHV])
-        await eventually(
-            lambda: SHV not in here.gateway.services.line.directory().parties,
-            "the gateway knows that the SHV left",
-            within=5,
-        )
-
-        assert (await shv.get("/v1/postbus")).status_code == 401
 
 
 # Tokens
@@ -707,6 +693,55 @@ async def test_sender_and_recipient_see_the_message_each_in_its_own_way(here: He
     assert theirs["afleverId"]
     assert named_wrongly.status_code == 404
     assert [canary for canary in CANARIES if canary in json.dumps([mine, theirs])] == []
+
+
+@pytest.mark.parametrize("form", ["xml", "json"])
+async def test_the_recipient_gets_the_original_to_the_byte_with_what_was_checked(
+    form: str, here: Here
+) -> None:
+    made = a_notice()
+    sent = here.signed(made) if form == "xml" else here.written(made)
+    await here.post(sent)
+    creditor = here.party(SE)
+    path = f"/v1/postbus/{(await collected(creditor, made))['afleverId']}/origineel"
+
+    told = (await creditor.get(path)).json()
+
+    headers = dict(sent.headers)
+    original = told["origineel"]
+    assert base64.b64decode(original["inhoud"]) == sent.body
+    assert original["sha256"] == hashlib.sha256(sent.body).hexdigest()
+    assert original["media"] == headers["Content-Type"]
+    assert original.get("payloadSignature") == headers.get("Payload-Signature")
+    assert original.get("digest") == headers.get("Digest")
+    assert told["verificatie"]["vingerafdruk"] == here.json.identity.registered.fingerprint
+    assert told["verificatie"]["afzender"] == SHV
+    for stranger in (here.json, here.party(INCASSO)):
+        assert (await stranger.get(path)).status_code == 404
+
+
+async def test_an_attachment_is_fetched_by_its_hash_by_its_recipient_only(here: Here) -> None:
+    content = b"%PDF-1.7 Kanarie"
+    sha256 = hashlib.sha256(content).hexdigest()
+    attachment = {
+        "soort": "TOESTEMMING",
+        "mime": "application/pdf",
+        "sha256": sha256,
+        "inhoud": base64.b64encode(content).decode(),
+    }
+    made = a_notice(head={"bijlagen": [attachment]})
+    await here.post(here.written(made))
+    creditor = here.party(SE)
+    path = f"/v1/postbus/{(await collected(creditor, made))['afleverId']}/bijlagen"
+
+    answer = await creditor.get(f"{path}/{sha256}")
+
+    assert (answer.status_code, answer.content) == (200, content)
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.headers["content-disposition"] == "attachment"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert (await creditor.get(f"{path}/{'0' * 64}")).status_code == 404
+    assert (await here.json.get(f"{path}/{sha256}")).status_code == 404
 
 
 @pytest.mark.parametrize("form", ["application/json", "application/xml"])

@@ -157,6 +157,31 @@ async def test_a_kill_under_load_loses_nothing_and_invents_nothing(town: Town) -
             await until_confirmed(town.world)
 
 
+async def test_a_stop_answers_who_waits_at_the_postbus_and_takes_seconds(
+    new_world: NewWorld, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    town = Town(new_world(tmp_path / "gateway"), catalogue)
+    async with town.reach() as reach:
+        with as_process(town.world) as process:
+            shv = reach.case_system(SHV)
+            assert await shv.collect() == []
+            waiting = asyncio.create_task(shv.get("/v1/postbus", wacht="25"))
+            await until_it_waits(reach, waiting)
+
+            process.terminate()
+
+            await asyncio.wait_for(asyncio.to_thread(process.wait), 10)
+            assert process.returncode == 0
+            assert (await waiting).status_code == httpx.codes.OK
+
+
+async def until_it_waits(reach: Reach, request: asyncio.Task[httpx.Response]) -> None:
+    """Two answers to others after a request left: it was read, and has no answer yet."""
+    for _ in range(2):
+        await reach.client.get(f"{reach.url}/health/ready")
+    assert not request.done()
+
+
 async def known(creditor: Creditor, numbers: Iterable[str]) -> dict[str, Json]:
     """The receipt that the gateway has of each of these messages."""
     views = {own: await creditor.get(f"/v1/berichten/{own}") for own in numbers}

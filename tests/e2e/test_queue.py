@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from fixtures.documents import document, kind
 from fixtures.parties import Creditor, fresh, now
-from fixtures.running import ROOT, Reach, in_process
+from fixtures.running import Reach, in_process
 from fixtures.world import (
     GATEWAY,
     OVERIGE_SHV,
@@ -29,7 +28,6 @@ from fixtures.world import (
     STRANGER,
     Entry,
     World,
-    process_environment,
     the_usual,
 )
 from gateway.adapters.jades import sign_body
@@ -41,6 +39,7 @@ from gateway.record import DeadLetter, DeadLetterFilter
 from gateway.replies import FOUTBERICHT, ONTVANGSTBEVESTIGING
 from gateway.schemas import Catalogue
 from tests.conftest import CANARIES, NewWorld
+from tests.e2e.operator import operator
 from tests.e2e.queue_party import COMES_WITHIN, QueueParty, holding, queue_party, subscribed
 from tests.servers.party import at_broker, depth, eventually
 from tests.servers.rabbitmq import Broker
@@ -122,22 +121,6 @@ class Scene:
         answer = await self.reach.client.get(f"{self.reach.url}/health/ready")
         assert answer.status_code == httpx.codes.OK
         return str(answer.json()["status"])
-
-    async def operator(self, *arguments: str) -> str:
-        """Run the command line against this gateway's ledger."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gateway",
-            *arguments,
-            cwd=ROOT,
-            env=process_environment(self.world),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        said, complained = await process.communicate()
-        assert process.returncode == 0, said + complained
-        return said.decode()
 
 
 @pytest_asyncio.fixture
@@ -445,7 +428,7 @@ async def test_a_replay_puts_each_on_the_right_queue_under_the_same_id(scene: Sc
                 await message.reject(requeue=False)
         await eventually(lambda: len(scene.dead_letters()) == 2, "two dead letters")
 
-        said = await scene.operator("gestrand", "herhaal", "--alles", "--waarom", "weer heel")
+        said = operator(scene.world, "gestrand", "herhaal", "--alles", "--waarom", "weer heel")
 
         assert "2 herhaald" in said
         for party in (one, other):
@@ -470,7 +453,7 @@ async def test_a_lost_queue_is_filled_again_with_what_was_not_confirmed(scene: S
             await (await admin.get_queue(shv.queue, ensure=False)).purge()
 
         since = f"{now() - timedelta(hours=1):%Y-%m-%dT%H:%M:%S}"
-        said = await scene.operator("rabbitmq", "hervullen", SHV, "--sinds", since)
+        said = operator(scene.world, "rabbitmq", "hervullen", SHV, "--sinds", since)
 
         assert said.startswith("3 afleveringen")
         again = [await shv.take() for _ in lost]

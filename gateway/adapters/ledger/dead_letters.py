@@ -31,7 +31,8 @@ class DeadLetters:
         """
         if not strandings:
             return
-        told = {each.delivery_id: each for each in reversed(strandings) if each.delivery_id}
+        first_explained = sorted(strandings, key=lambda each: not each.explained)
+        told = {each.delivery_id: each for each in reversed(first_explained) if each.delivery_id}
         named = delivery.c.delivery_id.in_(told)
         with self._database.writing() as connection:
             lock(connection, sa.select(delivery.c.conversation).where(named))
@@ -43,6 +44,16 @@ class DeadLetters:
                 and told[row.delivery_id].ontvanger in (None, row.ontvanger)
             ]
             bury(connection, deaths)
+            _explain(
+                connection,
+                {
+                    row.id: told[row.delivery_id].note
+                    for row in rows
+                    if row.state == State.GESTRAND
+                    and told[row.delivery_id].explained
+                    and told[row.delivery_id].ontvanger == row.ontvanger
+                },
+            )
             latest = max(each.at for each in strandings)
             settle(connection, sorted({row.conversation for row in rows}), latest)
             known = {row.delivery_id for row in rows}
@@ -76,6 +87,17 @@ class DeadLetters:
         )
         with self._database.reading() as connection:
             return {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
+
+
+def _explain(connection: sa.Connection, notes: dict[int, str]) -> None:
+    """Note why, on dead letters of which only the broker told so far."""
+    if notes:
+        note = sa.case(notes, value=dead_letter.c.delivery)
+        connection.execute(
+            sa.update(dead_letter)
+            .where(dead_letter.c.delivery.in_(notes), unresolved(dead_letter))
+            .values(note=note)
+        )
 
 
 _JOINED = dead_letter.outerjoin(delivery, dead_letter.c.delivery == delivery.c.id).outerjoin(

@@ -66,13 +66,11 @@ class Delivering:
 
     def conclude(self, conclusions: Sequence[Conclusion]) -> int:
         """Write what attempts came to, and let successors go. Old fences are ignored."""
-        told = {each.delivery_id: each for each in conclusions}
-        if not told:
+        if not conclusions:
             return 0
-        # One delivery twice in a batch: only one of them can hold the fence.
-        both = {(each.delivery_id, each.fence): each for each in conclusions}
+        told = {(each.delivery_id, each.fence): each for each in conclusions}
         with self._database.writing() as connection:
-            named = delivery.c.delivery_id.in_(told)
+            named = delivery.c.delivery_id.in_({each.delivery_id for each in conclusions})
             lock(connection, sa.select(delivery.c.conversation).where(named))
             rows = connection.execute(
                 sa.select(delivery)
@@ -80,9 +78,9 @@ class Delivering:
                 .with_for_update()
             ).all()
             heard = [
-                (row, both[row.delivery_id, row.fence])
+                (row, told[row.delivery_id, row.fence])
                 for row in rows
-                if (row.delivery_id, row.fence) in both
+                if (row.delivery_id, row.fence) in told
             ]
             if heard:
                 _write(connection, heard)

@@ -12,11 +12,11 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from gateway.adapters.ledger.instant import Instant
 from gateway.adapters.ledger.tables import (
     AANGEBODEN,
     GESTRAND,
     WACHT,
-    Instant,
     conversation,
     delivery,
     unfinished,

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from gateway.adapters.ledger.database import Database
+from gateway.adapters.ledger.instant import Instant
 from gateway.adapters.ledger.order import lock, settle
 from gateway.adapters.ledger.tables import (
     POSTBUS,
-    Instant,
     action,
     dead_letter,
     delivery,

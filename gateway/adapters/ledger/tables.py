@@ -6,30 +6,9 @@ XSDs say how long a value may be, and a second limit would only be a second trut
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import sqlalchemy as sa
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Instant(sa.types.TypeDecorator[datetime]):
-    """An aware instant, stored as whole microseconds since 1970 in UTC.
-
-    SQLite has no type for instants, and its text form sorts wrongly as soon as one value
-    has a fraction and another has none. A 64-bit integer compares, sorts and indexes the
-    same in both databases, and gives back exactly what was put in.
-    """
-
-    impl = sa.BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
-        return None if value is None else (value - _EPOCH) // timedelta(microseconds=1)
-
-    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
-
+from gateway.adapters.ledger.instant import Instant
 
 # SQLite numbers its rows itself only where the key is declared INTEGER.
 _Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -199,7 +178,8 @@ def _partial(name: str, *columns: sa.Column[object], where: sa.ColumnElement[boo
     sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
-_partial("delivery_due", delivery.c.due_at, where=scheduled(delivery))
+# With the number, since a refill makes very many due at the same instant.
+_partial("delivery_due", delivery.c.due_at, delivery.c.id, where=scheduled(delivery))
 _partial(
     "delivery_unfinished",
     delivery.c.conversation,
@@ -267,7 +247,12 @@ def _one_open(name: str, column: sa.Column[object]) -> None:
 
 _one_open("dead_letter_open", dead_letter.c.delivery)
 _one_open("dead_letter_open_garbage", dead_letter.c.garbage_sha256)
-_partial("dead_letter_newest", dead_letter.c.stranded_at, where=unresolved(dead_letter))
+_partial(
+    "dead_letter_newest",
+    dead_letter.c.stranded_at,
+    dead_letter.c.id,
+    where=unresolved(dead_letter),
+)
 
 # What operators did, for good: who, why, when and to which dead letters.
 action = sa.Table(

@@ -74,7 +74,7 @@ async def read(request: Request, settings: Settings, largest: int | None = None)
     """
     limit = min(largest or settings.largest_body, settings.largest_body)
     declared = request.headers.get("content-length", "0")
-    if not declared.isdigit():
+    if not (declared.isascii() and declared.isdigit()):
         raise Refusal(Code.VERZOEK_ONGELDIG, Finding("content-length", ""))
     if int(declared) > limit:
         raise Refusal(Code.TE_GROOT)

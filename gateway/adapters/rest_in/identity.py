@@ -9,7 +9,7 @@ import hashlib
 from starlette.requests import Request
 
 from gateway.adapters.rest_in.services import Services
-from gateway.errors import Code, Refusal
+from gateway.errors import Code, Finding, Refusal
 from gateway.message import Oin
 
 
@@ -23,10 +23,12 @@ def transport_of(request: Request, services: Services) -> Oin | None:
             AFZENDER_WIJKT_AF when token and certificate name different parties.
     """
     by_certificate = _by_certificate(request, services)
-    authorization = request.headers.get("authorization")
-    if authorization is None:
+    authorizations = request.headers.getlist("authorization")
+    if not authorizations:
         return by_certificate
-    by_token = services.tokens.party_of(authorization, services.line.clock())
+    if len(authorizations) > 1:  # a proxy may have looked at the other
+        raise Refusal(Code.TOKEN_ONGELDIG, Finding("aantal", ""))
+    by_token = services.tokens.party_of(authorizations[0], services.line.clock())
     if by_token not in services.line.directory().parties:
         raise Refusal(Code.TOKEN_ONGELDIG)
     if by_certificate not in {None, by_token}:

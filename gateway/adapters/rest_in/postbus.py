@@ -98,7 +98,7 @@ async def _ready(
         rings, looked = services.news.rings, clock()
         items = await _read(services, party, aantal=aantal, na=na)
         left = until - clock()
-        if items or left <= 0:
+        if items or left <= 0 or services.news.closed:
             return items
         await services.news.wait(min(LOOK_EVERY_SECONDS, left), since=rings)
         await asyncio.sleep(looked + REST_SECONDS - clock())

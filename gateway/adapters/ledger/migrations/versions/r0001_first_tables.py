@@ -168,7 +168,7 @@ def upgrade() -> None:
     op.create_index(
         "delivery_due",
         "delivery",
-        ["due_at"],
+        ["due_at", "id"],
         unique=False,
         sqlite_where=sa.text("state = 'wacht' AND due_at IS NOT NULL"),
         postgresql_where=sa.text("state = 'wacht' AND due_at IS NOT NULL"),
@@ -249,7 +249,7 @@ def upgrade() -> None:
     op.create_index(
         "dead_letter_newest",
         "dead_letter",
-        ["stranded_at"],
+        ["stranded_at", "id"],
         unique=False,
         sqlite_where=sa.text("resolved IS NULL"),
         postgresql_where=sa.text("resolved IS NULL"),
