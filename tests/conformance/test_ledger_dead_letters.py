@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from gateway.adapters.ledger import tables
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.delivery import Reason, State
 from gateway.message import Channel, Kind
-from gateway.record import DeadLetterFilter
+from gateway.record import DeadLetterFilter, Stranding
 from tests.conformance.delivering import (
     conclude,
     dead,
@@ -66,6 +67,32 @@ def test_the_same_stranding_twice_is_one_dead_letter(ledger: SqlLedger) -> None:
     ledger.strand([])
 
     assert len(dead(ledger)) == 1
+
+
+@pytest.mark.parametrize("turn", [1, -1], ids=["broker-first", "party-first"])
+def test_the_foutbericht_of_the_recipient_says_why_whichever_comes_first(
+    ledger: SqlLedger, turn: int
+) -> None:
+    ledger.record(strangers_to_each_other(2), admitting(), NOON)
+
+    def told(number: int) -> list[Stranding]:
+        broker = stranding(number, note="rejected")
+        return [broker, stranding(number, note="ONBEKENDE_KLANT", ontvanger=MUNICIPALITY)][::turn]
+
+    for each in told(1):
+        ledger.strand([each])
+    ledger.strand(told(2))
+
+    assert [each.note for each in dead(ledger)] == ["ONBEKENDE_KLANT"] * 2
+
+
+def test_nobody_explains_the_dead_letter_of_another(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], admitting(), NOON)
+
+    ledger.strand([stranding(note="rejected")])
+    ledger.strand([stranding(note="ONBEKENDE_KLANT", ontvanger=STRANGER)])
+
+    assert [each.note for each in dead(ledger)] == ["rejected"]
 
 
 def test_what_was_confirmed_or_discarded_does_not_die(ledger: SqlLedger) -> None:
