@@ -55,6 +55,7 @@ lock: setup-dev ## renew the locked requirements
 
 docs: setup-dev ## write the generated pages again
 	@$(RUN) docs/genereer.py
+	@$(RUN) -m docs.levering
 
 bench: setup-dev ## microseconds per station, messages per second
 	@if [ "$$(id -u)" = 0 ]; then bash deploy/servers.sh; fi

@@ -57,6 +57,10 @@ def examples(catalogue: Catalogue) -> dict[Kind, Json]:
     }
 
 
+SHOWN = 5
+"""So many pages are named; the count says the rest."""
+
+
 def check(made: dict[str, str], folder: Path) -> int:
     """Names every page that is missing, differs or is no longer made."""
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.md")}
@@ -65,8 +69,10 @@ def check(made: dict[str, str], folder: Path) -> int:
         for path in there | set(made)
         if path not in made or path not in there or (folder / path).read_text("utf-8") != made[path]
     )
-    for path in wrong:
-        print(f"out of date: docs/berichten/{path} (run python docs/genereer.py)")
+    for path in wrong[:SHOWN]:
+        print(f"out of date: docs/berichten/{path}")
+    if wrong:
+        print(f"{len(wrong)} pages are out of date; write them again with: make docs")
     return 1 if wrong else 0
 
 
