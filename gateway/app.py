@@ -34,10 +34,12 @@ from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
 from gateway.adapters.ledger.writer import Writer
 from gateway.adapters.ledger_work import LedgerWork
 from gateway.adapters.news import News
+from gateway.adapters.no_broker import NoBroker
 from gateway.adapters.push_out import PushOut
 from gateway.adapters.quota import Quota
 from gateway.adapters.rabbitmq.roles import Broker
 from gateway.adapters.refusals import RefusalLog
+from gateway.adapters.rest_in.body import Bodies
 from gateway.adapters.rest_in.factory import admin_app, parties_app
 from gateway.adapters.rest_in.services import Services
 from gateway.adapters.signatures import Seal, Signatures
@@ -45,7 +47,7 @@ from gateway.adapters.tokens import TokenIssuer
 from gateway.errors import Fault
 from gateway.message import Channel, Receipt, Submission
 from gateway.pipeline import ChannelOut, Line, admission, dispatch
-from gateway.prepare import DIGEST_KEY
+from gateway.prepare import load_digest_key
 from gateway.record import RefusalEntry
 from gateway.routing.directory import Directory
 from gateway.schemas import Catalogue
@@ -108,12 +110,15 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
     """
     async with AsyncExitStack() as stack:
         keys = GatewayKeys.load(settings.keys)
+        if keys.oin != settings.oin:
+            raise Fault(f"the keys in {settings.keys} are of {keys.oin}, not of {settings.oin}")
         ledger = open_ledger(settings.ledger)
         stack.callback(ledger.close)
         broker = Broker(settings.broker, settings.oin) if settings.broker else None
         watch = DirectoryWatch(
             partial(asyncio.to_thread, ledger.directory),
             broker.follow if broker else _nothing_to_declare,
+            production=settings.environment == "productie",
         )
         services = _services(settings, keys, ledger, watch)
         stack.push_async_callback(services.writer.close)
@@ -161,7 +166,7 @@ def _services(
         catalogue=Catalogue.load(),
         check=Signatures(),
         sealer=Seal(keys),
-        digest_key=(settings.keys / DIGEST_KEY).read_bytes(),
+        digest_key=load_digest_key(settings.keys),
         skew=settings.skew,
         directory=watch,
         clock=utc_now,
@@ -182,6 +187,7 @@ def _services(
         keys=keys,
         refusals=RefusalLog(refuse, utc_now),
         news=news,
+        bodies=Bodies(),
     )
 
 
@@ -194,10 +200,13 @@ def _couriers(services: Services, broker: Broker | None, stack: AsyncExitStack) 
     tls = ssl.create_default_context(cafile=services.settings.ca_bundle or None)
     push = PushOut(Egress(tls, resolver), now=utc_now)
     stack.push_async_callback(push.aclose)
-    ways: dict[Channel, ChannelOut] = {Channel.PUSH: push}
-    work = {Channel.PUSH: LedgerWork(services.writer, services.ledger)}
+    ways: dict[Channel, ChannelOut] = {
+        Channel.PUSH: push,
+        Channel.QUEUE: broker.queue_out if broker else NoBroker(),
+    }
+    always = LedgerWork(services.writer, services.ledger)
+    work = {Channel.PUSH: always, Channel.QUEUE: always}
     if broker is not None:
-        ways[Channel.QUEUE] = broker.queue_out
         work[Channel.QUEUE] = LedgerWork(services.writer, services.ledger, broker.healthy)
     line = replace(services.line, channels=ways)
     return [

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-
-import uvicorn
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 
 from gateway.adapters.logs import configure_logging
+from gateway.adapters.rest_in.listener import Server, bind, server
 from gateway.app import Gateway, Task, built
 from gateway.settings import Settings
 
@@ -19,21 +20,30 @@ log = logging.getLogger(__name__)
 STOP_WITHIN_SECONDS = 20.0
 
 
-async def serve(settings: Settings) -> None:
-    """Run this process's roles until SIGTERM or SIGINT, then finish what is under way."""
+async def serve(settings: Settings, ready: Callable[[], None]) -> None:
+    """Run this process's roles until SIGTERM or SIGINT, then finish what is under way.
+
+    Args:
+        ready: Called once the doors are open.
+
+    Raises:
+        Fault: an address cannot be listened on, or something was not prepared.
+    """
     configure_logging()
     async with built(settings) as gateway:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        servers = _servers(settings, gateway)
-        async with at_work(gateway, *(server.serve for server in servers)) as running:
+        listeners = _listeners(settings, gateway)
+        doors = (partial(server.serve, sockets=[door]) for server, door in listeners)
+        async with at_work(gateway, *doors) as running:
             log.info("gateway.started", extra={"roles": ",".join(sorted(settings.roles))})
+            ready()
             ended = asyncio.create_task(stopping.wait())
             await asyncio.wait([ended, *running], return_when=asyncio.FIRST_COMPLETED)
             gateway.services.news.close()
-            for server in servers:
+            for server, _ in listeners:
                 server.should_exit = True
 
 
@@ -64,37 +74,14 @@ async def at_work(gateway: Gateway, *doors: Task) -> AsyncIterator[list[asyncio.
             raise result
 
 
-def _servers(settings: Settings, gateway: Gateway) -> list[Server]:
-    """The HTTP listeners; a process that only delivers still answers for its health."""
-    listeners = []
+def _listeners(settings: Settings, gateway: Gateway) -> list[tuple[Server, socket.socket]]:
+    """The open doors; a process that only delivers still answers for its health."""
+    doors = []
     if "ontvangen" in settings.roles:
-        listeners.append((gateway.app, settings.port))
+        doors.append((gateway.app, settings.host, settings.port))
     if gateway.admin is not None:
-        listeners.append((gateway.admin, settings.admin_port))
+        doors.append((gateway.admin, settings.admin_host, settings.admin_port))
     return [
-        Server(
-            uvicorn.Config(
-                app,
-                host=settings.host,
-                port=port,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                lifespan="off",
-                proxy_headers=False,
-                timeout_graceful_shutdown=int(STOP_WITHIN_SECONDS),
-                h11_max_incomplete_event_size=64 * 1024,
-            )
-        )
-        for app, port in listeners
+        (server(app, stop_within=STOP_WITHIN_SECONDS), bind(host, port))
+        for app, host, port in doors
     ]
-
-
-class Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: this process has one way to stop."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to ``serve``."""
-        yield

@@ -154,7 +154,8 @@ class DeadLetter:
         id: Number of the dead letter.
         delivery_id: None for garbage that belongs to no delivery.
         note: Closed technical word or a Foutbericht code, never free text.
-        resolved: ``herhaald``, ``verworpen``, ``vrijgegeven`` or None while open.
+        resolved: ``herhaald``, ``verworpen``, ``vrijgegeven`` or None while open. A released
+            one can still be replayed or discarded.
     """
 
     id: int
@@ -176,7 +177,11 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Which dead letters; every field narrows."""
+    """Which dead letters; every field narrows.
+
+    Attributes:
+        resolved: Also those with which nothing can be done any more.
+    """
 
     ids: tuple[int, ...] = ()
     ontvanger: Oin | None = None
@@ -250,6 +255,7 @@ class Ledger(Protocol):
         earlier delivery of the same conversation and recipient still in the way. At
         most one delivery per (conversation, recipient) is lent at a time. Parties in
         ``closed`` (open breaker) are passed over. Two callers never get the same one.
+        What is lent at once stays within 64 MiB of content, or is one delivery.
         """
         ...
 
@@ -265,8 +271,22 @@ class Ledger(Protocol):
         """When the next waiting delivery becomes due; None when none waits."""
         ...
 
-    def postbus(self, ontvanger: Oin, *, limit: int, after: int = 0) -> list[tuple[int, Delivery]]:
+    def postbus(
+        self,
+        ontvanger: Oin,
+        *,
+        limit: int,
+        after: int = 0,
+        budget: int | None = 16 * 1024 * 1024,
+    ) -> list[tuple[int, Delivery]]:
         """What lies ready, oldest first, in volgnummer order within a conversation.
+
+        Args:
+            limit: At most so many.
+            after: Cursor of the last one seen.
+            budget: At most so many bytes of content together, but always one delivery;
+                None leaves ``canonical`` empty. A page shorter than ``limit`` need not be
+                the last: that one is empty.
 
         Returns:
             Pairs of (cursor, delivery); pass the last cursor as ``after`` to page on.
@@ -301,7 +321,10 @@ class Ledger(Protocol):
         ...
 
     def dead_letters(self, which: DeadLetterFilter) -> list[DeadLetter]:
-        """Dead letters that match, newest first."""
+        """Dead letters that match, newest first: those with which something can be done.
+
+        They are open, or released while their delivery is still dead; or all (``resolved``).
+        """
         ...
 
     def count_dead_letters(self, which: DeadLetterFilter) -> dict[tuple[str, str, str], int]:
@@ -309,11 +332,14 @@ class Ledger(Protocol):
         ...
 
     def replay(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
-        """Offer these again under the same delivery id; returns those still open."""
+        """Offer these again under the same delivery id; returns those that it took.
+
+        Open ones and released ones, which then keep their successors waiting again.
+        """
         ...
 
     def discard(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
-        """Give these up for good and let their successors go."""
+        """Give these up for good, open or released, and let their successors go."""
         ...
 
     def release(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
@@ -324,12 +350,27 @@ class Ledger(Protocol):
         """Offer again what was offered on a queue since then and never confirmed."""
         ...
 
+    def rechannel(self, channels: Mapping[Oin, Channel], at: datetime) -> int:
+        """Give what waits for these parties, or is dead, the channel that they have now.
+
+        It goes there as if it had been recorded now: at once when it is its turn, and its
+        age counts from here. What is lent stays where it is, and so does what was offered.
+
+        Returns:
+            How many changed.
+        """
+        ...
+
     def heal(self, now: datetime) -> int:
         """Let go what waits for a predecessor that is not in its way; normally nothing.
 
         Returns:
             How many were let go.
         """
+        ...
+
+    def ping(self) -> None:
+        """Return when the ledger answers; raises LedgerUnavailable else."""
         ...
 
     def directory(self) -> tuple[int, str]:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from gateway.errors import Fault
 from gateway.message import Oin
@@ -20,6 +24,8 @@ HARD_LIMIT_BYTES = 20 * 1024 * 1024
 
 TEST_GATEWAY = Oin("00000099000000009000")
 """The gateway of a trial; production must name its own."""
+
+LARGEST_PORT = 65_535
 
 ROLES = frozenset({"ontvangen", "bezorgen", "klok", "houder"})
 
@@ -41,8 +47,9 @@ class Settings:
         url: Where parties reach the gateway; the audience of token requests.
         host: Address to listen on.
         port: Port for parties.
-        admin_port: Port for console, metrics and admin; equal to ``port`` only on
-            loopback.
+        admin_host: Address that the console and health listen on.
+        admin_port: Port for console and health, which ask no password; equal to ``port``
+            only on loopback, without proxies.
         largest_body: Bytes that a body may have; at most 20 MiB.
         body_timeout: Time in which a whole body must arrive.
         waiting: Submissions that may wait for the ledger before 503.
@@ -61,6 +68,7 @@ class Settings:
     url: str = "http://127.0.0.1:8080"
     host: str = "127.0.0.1"
     port: int = 8080
+    admin_host: str = "127.0.0.1"
     admin_port: int = 8080
     largest_body: int = 10 * 1024 * 1024
     body_timeout: timedelta = timedelta(seconds=30)
@@ -124,7 +132,7 @@ def _read(name: str, text: str) -> object:
 
 
 def _contradictions(settings: Settings) -> list[str]:
-    problems = []
+    problems = [*_listeners(settings)]
     if not re.fullmatch(r"[0-9]{20}", settings.oin):
         problems.append("GATEWAY_OIN: must be 20 digits")
     if settings.environment not in {"test", "productie"}:
@@ -135,13 +143,48 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append(f"GATEWAY_LARGEST_BODY: at most {HARD_LIMIT_BYTES}")
     if not settings.roles or settings.roles - ROLES:
         problems.append(f"GATEWAY_ROLES: choose from {', '.join(sorted(ROLES))}")
-    if settings.port == settings.admin_port and not _loopback(settings.host):
-        problems.append(
-            "GATEWAY_ADMIN_PORT: must differ from GATEWAY_PORT unless the host is loopback"
-        )
-    if not settings.ledger.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
+    if not _is_ledger(settings.ledger):
         problems.append("GATEWAY_LEDGER: must be sqlite:///… or postgresql://…")
+    if settings.broker and not _is_broker(settings.broker):
+        problems.append("GATEWAY_BROKER: must be amqp://… or amqps://…")
     return problems
+
+
+def _listeners(settings: Settings) -> Iterator[str]:
+    """What is wrong with where it listens."""
+    for name in ("port", "admin_port"):
+        if not 1 <= getattr(settings, name) <= LARGEST_PORT:
+            yield f"GATEWAY_{name.upper()}: must be 1 to {LARGEST_PORT}"
+    for name in ("host", "admin_host"):
+        if not getattr(settings, name).strip():  # an empty one would listen everywhere
+            yield f"GATEWAY_{name.upper()}: may not be empty"
+    hosts = (settings.host, settings.admin_host)
+    private = all(map(_loopback, hosts)) and not settings.proxies
+    if settings.port == settings.admin_port and not private:
+        yield (
+            "GATEWAY_ADMIN_PORT: must differ from GATEWAY_PORT, unless the hosts are loopback "
+            "and there are no proxies"
+        )
+
+
+def _is_ledger(address: str) -> bool:
+    """Can it be read? What it says is not told: there may be a password in it."""
+    try:
+        url = make_url(address)
+    except (ArgumentError, ValueError):  # ValueError: the port is no number
+        return False
+    if url.drivername == "sqlite":
+        return bool(url.database) and not url.host  # two slashes make a folder a host
+    return url.drivername in {"postgresql", "postgresql+psycopg"}
+
+
+def _is_broker(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        return False
+    return parts.scheme in {"amqp", "amqps"} and bool(parts.hostname)
 
 
 def _loopback(host: str) -> bool:

@@ -138,6 +138,9 @@ def _judge_markup(body: bytes) -> None:
             raise _refuse("doctype", code=Code.DOCTYPE_VERBODEN)
         if b"<!--" in body:
             raise _refuse("commentaar")
+        # an opening that nothing closes would make the search for its end quadratic
+        if body.rfind(b"<![CDATA[") > body.rfind(b"]]>"):
+            raise _refuse("welgevormd")
     start = 3 if body.startswith(b"\xef\xbb\xbf") else 0
     if b"<?" in body:
         declaration = _DECLARATION.match(body, start)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from gateway.adapters.register import directory_of
+from gateway.adapters.register import accept_oins, directory_of
 from gateway.errors import Fault
 from gateway.routing.directory import EMPTY, Directory
 
@@ -22,14 +22,18 @@ class DirectoryWatch:
     Args:
         read: The ledger's newest version and text.
         changed: Told of each new directory, to declare queues for new parties.
+        production: Refuse a directory with test OINs; the last good one stays.
     """
 
     def __init__(
         self,
         read: Callable[[], Awaitable[tuple[int, str]]],
         changed: Callable[[Directory], Awaitable[None]],
+        *,
+        production: bool = False,
     ) -> None:
         self._read = read
+        self._production = production
         self._changed = changed
         self._current = EMPTY
         self._told = EMPTY.version
@@ -47,7 +51,9 @@ class DirectoryWatch:
         """
         version, text = await self._read()
         if version != self._current.version:
-            self._current = directory_of(version, text)
+            directory = directory_of(version, text)
+            accept_oins(directory, production=self._production)
+            self._current = directory
             log.info("directory.applied", extra={"version": version})
         if version != self._told:
             await self._changed(self._current)

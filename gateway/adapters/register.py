@@ -182,6 +182,16 @@ def directory_of(version: int, text: str) -> Directory:
     return Directory(version=version, parties=MappingProxyType(parties), mandates=mandates)
 
 
+def accept_oins(directory: Directory, *, production: bool) -> None:
+    """Let a directory through that this environment may use.
+
+    Raises:
+        DirectoryInvalid: it has test OINs, and this is production.
+    """
+    if production and any(oin.startswith(TEST_PREFIX) for oin in directory.parties):
+        raise DirectoryInvalid("production refuses a directory with test OINs")
+
+
 def difference(before: str, after: str) -> list[tuple[str, str, str]]:
     """What changes from one text to another, for the operator to read.
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.types import Options
 
 from gateway.adapters import certificates
-from gateway.adapters.jades import PrivateKey, claimed_fingerprint, thumbprint
+from gateway.adapters.jades import PrivateKey, base64url, claimed_fingerprint, thumbprint
 from gateway.adapters.keys import GatewayKeys
 from gateway.errors import Code, Finding, GatewayError, Refusal
 from gateway.message import Json, Oin
@@ -49,6 +49,9 @@ _SIGNATURE_ONLY: Options = {
     "verify_sub": False,
     "verify_jti": False,
 }
+
+Granted = tuple[Oin, str, float]
+"""To whom, under which certificate (fingerprint), until when (seconds since 1970)."""
 
 Seen = Callable[[str, datetime, datetime], bool]
 """``(key, expires, now)``: remembers an assertion; True when it was used before."""
@@ -109,7 +112,7 @@ class TokenIssuer:
     directory: Callable[[], Directory]
     url: str
     skew: timedelta = timedelta(seconds=60)
-    _known: dict[bytes, tuple[Oin, float]] = field(default_factory=dict, repr=False)
+    _known: dict[bytes, Granted] = field(default_factory=dict, repr=False)
 
     def exchange(self, form: Mapping[str, str], now: datetime, seen: Seen) -> Json:
         """Grant a token for one assertion.
@@ -128,7 +131,7 @@ class TokenIssuer:
                 ``invalid_client`` (everything about the assertion).
         """
         _judge_form(form)
-        party, claims = self._read_assertion(form["client_assertion"], now)
+        party, fingerprint, claims = self._read_assertion(form["client_assertion"], now)
         if form.get("client_id", party) != party:
             raise _invalid_client("client_id is not the subject of the assertion")
         self._judge_times(claims, now)
@@ -136,7 +139,7 @@ class TokenIssuer:
         if seen(_key(party, claims["jti"]), expires, now):
             raise _invalid_client("the assertion was used before")
         return {
-            "access_token": self._new_token(party, now),
+            "access_token": self._new_token(party, fingerprint, now),
             "token_type": "Bearer",
             "expires_in": int(TOKEN_LIFE.total_seconds()),
         }
@@ -150,25 +153,26 @@ class TokenIssuer:
 
         Raises:
             Refusal: TOKEN_ONGELDIG when it is not one of our tokens, has expired, or
-                belongs to a party that takes part no longer.
+                was granted under a certificate that is that party's no longer.
         """
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not 0 < len(token) <= LONGEST_TOKEN:
             raise _bad_token("vorm")
         place = hashlib.sha256(token.encode()).digest()
         known = self._known.get(place)
-        party, expires = known or self._read_token(token)
+        party, fingerprint, expires = known or self._read_token(token)
         if now.timestamp() >= expires:
             self._known.pop(place, None)
             raise _bad_token("verlopen")
-        if party not in self.directory().parties:
+        registered_to = self.directory().signers.get(fingerprint)
+        if registered_to is None or registered_to[0].oin != party:
             raise _bad_token("deelnemer")
         if known is None:
-            self._remember(place, party, expires)
+            self._remember(place, (party, fingerprint, expires))
         return party
 
-    def _read_assertion(self, assertion: str, now: datetime) -> tuple[Oin, Json]:
-        """Check signature and names; the times are judged apart."""
+    def _read_assertion(self, assertion: str, now: datetime) -> tuple[Oin, str, Json]:
+        """Party, fingerprint and claims: check signature and names; the times are judged apart."""
         try:
             header = jwt.get_unverified_header(assertion)
             fingerprint = claimed_fingerprint(header)
@@ -187,7 +191,7 @@ class TokenIssuer:
             raise _invalid_client("iss and sub must be the OIN of the certificate's party")
         if claims.get("aud") not in (self.url + "/v1/token", [self.url + "/v1/token"]):
             raise _invalid_client("aud must be the URL of this token endpoint")
-        return party.oin, claims
+        return party.oin, fingerprint, claims
 
     def _judge_times(self, claims: Json, now: datetime) -> None:
         skew, at = self.skew.total_seconds(), now.timestamp()
@@ -205,7 +209,7 @@ class TokenIssuer:
         if not isinstance(jti, str) or not 0 < len(jti) <= LONGEST_JTI:
             raise _invalid_client("jti must be a fresh text of at most 128 characters")
 
-    def _new_token(self, party: Oin, now: datetime) -> str:
+    def _new_token(self, party: Oin, fingerprint: str, now: datetime) -> str:
         newest = self.keys.ec[0]
         claims = {
             "iss": self.url,
@@ -215,11 +219,13 @@ class TokenIssuer:
             "iat": int(now.timestamp()),
             "exp": int((now + TOKEN_LIFE).timestamp()),
             "jti": str(uuid4()),
+            # not proof of possession: it ends the token when the certificate is withdrawn
+            "cnf": {"x5t#S256": base64url(bytes.fromhex(fingerprint))},
         }
         headers = {"typ": _ACCESS_TOKEN, "kid": newest.kid}
         return jwt.encode(claims, newest.key, "ES256", headers=headers)
 
-    def _read_token(self, token: str) -> tuple[Oin, float]:
+    def _read_token(self, token: str) -> Granted:
         try:
             header = jwt.get_unverified_header(token)
             kid = header.get("kid")
@@ -236,12 +242,15 @@ class TokenIssuer:
         ours = claims.get("iss") == self.url and claims.get("aud") == self.url
         if not ours or not isinstance(subject, str) or not _is_instant(expires):
             raise _bad_token("inhoud")
-        return Oin(subject), float(expires)
+        fingerprint = claimed_fingerprint(claims.get("cnf") or {})
+        if fingerprint is None:
+            raise _bad_token("inhoud")
+        return Oin(subject), fingerprint, float(expires)
 
-    def _remember(self, place: bytes, party: Oin, expires: float) -> None:
+    def _remember(self, place: bytes, granted: Granted) -> None:
         while len(self._known) >= MOST_REMEMBERED:
             self._known.pop(next(iter(self._known)), None)
-        self._known[place] = (party, expires)
+        self._known[place] = granted
 
 
 _SENTENCES = {

@@ -6,8 +6,9 @@ import sys
 
 import typer
 
+from gateway.adapters.ledger.database import LedgerBug
 from gateway.cli import dienst, gestrand, ondertekenen, partijen, rabbitmq
-from gateway.errors import Fault, Refusal
+from gateway.errors import Fault, LedgerUnavailable, Refusal
 
 app = typer.Typer(
     name="gateway",
@@ -27,5 +28,9 @@ def main() -> None:
     """Run one command; trouble is one clear sentence and exit code 1, never a trace."""
     try:
         app()
+    except LedgerUnavailable as error:
+        sys.exit(f"gateway: {error}; 'gateway inrichten' makes a new one")
+    except LedgerBug as error:
+        sys.exit(f"gateway: what GATEWAY_LEDGER names is no ledger of this gateway ({error})")
     except (Fault, Refusal) as error:
         sys.exit(f"gateway: {error}")

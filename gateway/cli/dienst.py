@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from gateway.cli.screen import screen
-from gateway.settings import load
+from gateway.settings import Settings, load
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,7 +40,14 @@ def dienst(
     if rollen is not None:
         environment["GATEWAY_ROLES"] = rollen
     settings = load(environment)
+    asyncio.run(serve(settings, partial(_say_where, settings)))
+
+
+def _say_where(settings: Settings) -> None:
+    """Tell the operator where the doors are that just opened."""
     if "ontvangen" in settings.roles:
         screen.print(f"De gateway luistert op {settings.url}; stoppen met Ctrl-C.")
-        screen.print(f"Stand van zaken: http://{settings.host}:{settings.admin_port}/console")
-    asyncio.run(serve(settings))
+    shared = settings.port == settings.admin_port
+    if "ontvangen" in settings.roles or not shared:
+        host = settings.host if shared else settings.admin_host
+        screen.print(f"Stand van zaken: http://{host}:{settings.admin_port}/console")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,15 +10,18 @@ from typing import Annotated, Any
 import typer
 
 from gateway.adapters.ledger.ledger import open_ledger
+from gateway.cli.given import an_oin, not_blank, who
 from gateway.cli.screen import AsJson, as_json, screen, table
 from gateway.delivery import Reason
-from gateway.message import Oin
 from gateway.record import DeadLetter, DeadLetterFilter
 from gateway.settings import load
 
 app = typer.Typer(help="Gestrande berichten bekijken en herstellen.", no_args_is_help=True)
 
-Ids = Annotated[list[int] | None, typer.Argument(help="Nummers uit de lijst.")]
+LARGEST = 2**63 - 1
+"""Of a number in the ledger."""
+
+Ids = Annotated[list[int] | None, typer.Argument(min=1, max=LARGEST, help="Nummers uit de lijst.")]
 Ontvanger = Annotated[str | None, typer.Option(help="OIN van de ontvanger.")]
 Afzender = Annotated[str | None, typer.Option(help="OIN van de afzender.")]
 Soort = Annotated[str | None, typer.Option(help="Berichtsoort.")]
@@ -47,9 +49,9 @@ def _filter(
 ) -> DeadLetterFilter:
     return DeadLetterFilter(
         ids=tuple(ids or ()),
-        ontvanger=None if ontvanger is None else Oin(ontvanger),
-        afzender=None if afzender is None else Oin(afzender),
-        soort=soort,
+        ontvanger=None if ontvanger is None else an_oin("ontvanger", ontvanger),
+        afzender=None if afzender is None else an_oin("afzender", afzender),
+        soort=None if soort is None else not_blank("soort", soort),
         reason=reden,
         since=None if sinds is None else sinds.replace(tzinfo=UTC),
         until=None if tot is None else tot.replace(tzinfo=UTC),
@@ -88,7 +90,9 @@ def lijst(
 
 
 @app.command()
-def toon(nummer: int, *, json: AsJson = False) -> None:
+def toon(
+    nummer: Annotated[int, typer.Argument(min=1, max=LARGEST)], *, json: AsJson = False
+) -> None:
     """Alles over één gestrand bericht, zonder inhoud."""
     ledger = open_ledger(load(os.environ).ledger)
     found = ledger.dead_letters(DeadLetterFilter(ids=(nummer,), resolved=True))
@@ -181,7 +185,8 @@ def _resolve(
     proef: bool,
 ) -> None:
     """Show exactly what the filter covers, then act on exactly that."""
-    if not which.ids and not alles:
+    why, by = not_blank("waarom", why), who(by)
+    if not which.ids and not (alles and _narrows(which)):
         screen.print("Noem nummers, of geef --alles met een filter.")
         raise typer.Exit(2)
     ledger = open_ledger(load(os.environ).ledger)
@@ -196,7 +201,7 @@ def _resolve(
     act: Callable[..., list[int]] = getattr(ledger, method)
     changed = act(
         [one.id for one in found],
-        by=by or getpass.getuser(),
+        by=by,
         why=why,
         at=datetime.now(UTC),
     )
@@ -206,10 +211,15 @@ def _resolve(
         screen.print(f"{missed} intussen al door een ander hersteld.")
 
 
+def _narrows(which: DeadLetterFilter) -> bool:
+    """Does it say more than: everything that is open?"""
+    return which != DeadLetterFilter()
+
+
 def _row(one: DeadLetter) -> tuple[Any, ...]:
     return (
         one.id,
-        f"{one.stranded_at.astimezone():%m-%d %H:%M}",
+        f"{one.stranded_at.astimezone(UTC):%m-%d %H:%MZ}",
         one.ontvanger,
         one.kind.name if one.kind else "onbekend",
         f"{one.reason} {one.note} ({one.attempts}x)",

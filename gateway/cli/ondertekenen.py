@@ -6,11 +6,12 @@ import os
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 import typer
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -20,7 +21,7 @@ from gateway.adapters.jades import sign_digest
 from gateway.adapters.tokens import client_assertion
 from gateway.adapters.xmldsig import sign_xml
 from gateway.cli.screen import AsJson, as_json, screen
-from gateway.errors import Fault
+from gateway.errors import Fault, Refusal
 from gateway.settings import load
 
 Sleutel = Annotated[
@@ -63,15 +64,26 @@ def token(
     }
     try:
         answer = httpx.post(f"{base}/v1/token", data=form, timeout=10)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Fault(f"no answer from {base}: {type(error).__name__}; is it running?") from error
-    granted = answer.json()
-    if answer.status_code != httpx.codes.OK:
-        raise Fault(f"no token: {granted['error']}: {granted['error_description']}")
+    granted = _granted(answer, base)
     if json:
         as_json(granted)
     else:
         print(f"Authorization: Bearer {granted['access_token']}")
+
+
+def _granted(answer: httpx.Response, base: str) -> dict[str, Any]:
+    """The answer with a token in it (RFC 6749 §5)."""
+    try:
+        told = json.parse(answer.content)
+    except Refusal:
+        told = {}
+    if "error" in told and "error_description" in told:
+        raise Fault(f"no token: {told['error']}: {told['error_description']}")
+    if answer.status_code != httpx.codes.OK or "access_token" not in told:
+        raise Fault(f"no token: {base} answers {answer.status_code}; is a gateway there?")
+    return told
 
 
 def onderteken(
@@ -93,12 +105,27 @@ def onderteken(
     if uit is None:
         print(signed.decode())
     else:
-        uit.write_bytes(signed)
+        try:
+            uit.write_bytes(signed)
+        except OSError as error:
+            raise Fault(f"{uit} cannot be written: {error.strerror}") from error
         screen.print(f"Ondertekend in {uit}. Verander er daarna niets meer aan.")
 
 
 def _identity(key_file: Path, certificate_file: Path) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
-    key = load_pem_private_key(key_file.read_bytes(), None)
+    """A key and the certificate of it, which names a party."""
+    wanted = f"{key_file} must hold an RSA key in PEM, without a password"
+    try:
+        key = load_pem_private_key(key_file.read_bytes(), None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise Fault(wanted) from error
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise Fault("the key must be an RSA key in PEM, without a password")
-    return key, x509.load_pem_x509_certificate(certificate_file.read_bytes())
+        raise Fault(wanted)
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+        certificates.oin_of(certificate)
+    except (OSError, ValueError) as error:
+        raise Fault(f"{certificate_file} must hold a certificate in PEM with an OIN") from error
+    if certificate.public_key() != key.public_key():
+        raise Fault(f"{certificate_file} is a certificate of another key than {key_file}")
+    return key, certificate

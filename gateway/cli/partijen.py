@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Annotated
 import typer
 
 from gateway.adapters.ledger.ledger import open_ledger
-from gateway.adapters.register import MODULES, difference, directory_of, text_of
+from gateway.adapters.register import MODULES, DirectoryInvalid, difference, directory_of, text_of
+from gateway.cli.given import who
 from gateway.cli.screen import AsJson, as_json, screen, table
-from gateway.settings import load
+from gateway.errors import Fault
+from gateway.settings import Settings, load
 
 app = typer.Typer(help="Het deelnemersregister.", no_args_is_help=True)
 
@@ -28,12 +29,8 @@ def toepassen(
 ) -> None:
     """Toon wat een register verandert en pas het toe; elk proces volgt binnen 5 seconden."""
     settings = load(os.environ)
-    ledger = open_ledger(settings.ledger)
-    text = text_of(
-        bestand.read_text(encoding="utf-8"),
-        read_file=lambda name: (bestand.parent / name).read_text(encoding="ascii"),
-        production=settings.environment == "productie",
-    )
+    ledger, by = open_ledger(settings.ledger), who(door)
+    text = _text_in(bestand, settings)
     version, current = ledger.directory()
     rows = difference(current, text)
     if not rows:
@@ -44,9 +41,33 @@ def toepassen(
         return
     if not ja and not typer.confirm("Toepassen?"):
         raise typer.Exit(1)
-    who = door or getpass.getuser()
-    made = ledger.apply_directory(text, base=version, by=who, at=datetime.now(UTC))
+    made = ledger.apply_directory(text, base=version, by=by, at=datetime.now(UTC))
     screen.print(f"Versie {made} geldt nu; draaiende processen volgen binnen 5 seconden.")
+
+
+def _text_in(file: Path, settings: Settings) -> str:
+    """What the ledger would keep of a file, with the certificates that it names."""
+    absent: list[str] = []
+
+    def certificate(name: str) -> str:
+        try:
+            return (file.parent / name).read_text(encoding="ascii")
+        except OSError as error:
+            absent.append(f"{file.parent / name}: {error.strerror}")
+            raise
+
+    try:
+        return text_of(
+            file.read_text(encoding="utf-8"),
+            read_file=certificate,
+            production=settings.environment == "productie",
+        )
+    except UnicodeDecodeError as error:
+        raise Fault(f"{file} is not a text in UTF-8") from error
+    except OSError as error:
+        raise Fault(f"{file} cannot be read: {error.strerror}") from error
+    except DirectoryInvalid as error:
+        raise DirectoryInvalid("\n".join([str(error), *absent])) from error
 
 
 @app.command()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 from datetime import UTC, datetime
 from typing import Annotated
+from urllib.parse import unquote, urlsplit
 
 import typer
 
 from gateway.adapters.ledger.ledger import open_ledger
 from gateway.adapters.rabbitmq.topology import permissions
 from gateway.adapters.register import directory_of
-from gateway.cli.screen import AsJson, as_json, screen, table
-from gateway.message import Channel, Oin
+from gateway.cli.given import an_oin
+from gateway.cli.screen import AsJson, as_json, screen
+from gateway.message import Channel
 from gateway.settings import load
 
 app = typer.Typer(help="De broker.", no_args_is_help=True)
@@ -25,15 +28,17 @@ def hervullen(
     sinds: Annotated[datetime, typer.Option(help="Vanaf wanneer (UTC).")],
 ) -> None:
     """Bied opnieuw aan wat op een verloren wachtrij lag en niet is bevestigd."""
+    oin = an_oin("ontvanger", ontvanger)
     ledger = open_ledger(load(os.environ).ledger)
-    count = ledger.refill(Oin(ontvanger), sinds.replace(tzinfo=UTC), datetime.now(UTC))
-    screen.print(f"{count} afleveringen gaan opnieuw naar partij.{ontvanger}.")
+    count = ledger.refill(oin, sinds.replace(tzinfo=UTC), datetime.now(UTC))
+    screen.print(f"{count} afleveringen gaan opnieuw naar partij.{oin}.")
 
 
 @app.command()
 def rechten(*, json: AsJson = False) -> None:
     """Welke rechten krijgt de broker-gebruiker (= OIN) van elke partij met een wachtrij?"""
-    _, text = open_ledger(load(os.environ).ledger).directory()
+    settings = load(os.environ)
+    _, text = open_ledger(settings.ledger).directory()
     parties = [
         party for party in directory_of(0, text).parties.values() if party.channel is Channel.QUEUE
     ]
@@ -43,5 +48,10 @@ def rechten(*, json: AsJson = False) -> None:
             [dict(zip(("oin", "configure", "write", "read"), row, strict=True)) for row in rows]
         )
         return
-    table("Rechten op de broker", ["gebruiker", "configure", "write", "read"], rows)
-    screen.print("Zet ze met: rabbitmqctl set_permissions GEBRUIKER CONFIGURE WRITE READ")
+    if not rows:
+        screen.print("Geen partij heeft een wachtrij.")
+    host = unquote(urlsplit(settings.broker).path[1:])
+    where = ["-p", host] if host else []
+    for row in rows:
+        # whole lines, however narrow the screen: they are there to be copied
+        print(shlex.join(["rabbitmqctl", "set_permissions", *where, *row]))

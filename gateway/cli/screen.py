@@ -12,7 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-screen = Console()
+screen = Console(markup=False, highlight=False, emoji=False)
+"""Prints what it is given: the name of a party may hold brackets and colons."""
 
 WHOLE = frozenset({"nr", "OIN", "ontvanger", "gestrand", "aantal", "wanneer", "wat", "veld"})
 """Columns that are never broken over lines."""

@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -328,6 +329,27 @@ def test_a_token_is_good_until_it_expires(issuer: TokenIssuer, party: Identity) 
     assert not_a_token(issuer, f"Bearer {token}", NOON + timedelta(hours=1)) == "verlopen"
 
 
+def test_a_token_ends_when_its_certificate_is_withdrawn(
+    keys: GatewayKeys, directory: Directory, party: Identity
+) -> None:
+    now = [directory]
+    issuer = TokenIssuer(keys, lambda: now[0], URL)
+    token = issuer.exchange(a_form(an_assertion(party)), NOON, Once())["access_token"]
+    assert issuer.party_of(f"Bearer {token}", NOON) == PARTY
+
+    without = replace(
+        directory.parties[PARTY],
+        certificates=tuple(
+            one
+            for one in directory.parties[PARTY].certificates
+            if one.fingerprint != party.registered.fingerprint
+        ),
+    )
+    now[0] = Directory(2, MappingProxyType({PARTY: without}))
+
+    assert not_a_token(issuer, f"Bearer {token}") == "deelnemer"
+
+
 def test_a_token_is_good_in_another_process(
     issuer: TokenIssuer, party: Identity, keys_folder: Path, directory: Directory
 ) -> None:
@@ -423,5 +445,5 @@ def test_a_token_that_was_seen_costs_microseconds_and_memory_is_bounded(
     assert time.perf_counter() - start < 0.05  # 50 µs each; about two on a quiet machine
 
     for number in range(10_500):
-        issuer._remember(str(number).encode(), PARTY, 0.0)
+        issuer._remember(str(number).encode(), (PARTY, "0" * 64, 0.0))
     assert len(issuer._known) <= 10_000

@@ -27,6 +27,7 @@ BOMBS = {
     "long-attribute": b'<K a="' + b"x" * 5_000_000 + b'"/>',
     "quotes": b"<K " + b"a='" * 1_000_000,
     "space": b"<K" + b" " * 5_000_000 + b"/>",
+    "openings-before-a-long-text": b"<K>" + b"<![CDATA[" * 90_000 + b"x" * 8_000_000 + b"</K>",
     "character-data": b"<K>" + b"<![CDATA[" * 100_000 + b"</K>",
     "entities": b'<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><a>&b;</a>',
     "elements": b"<A>" + b"<A/>" * 1_000_000 + b"</A>",

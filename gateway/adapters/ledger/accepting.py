@@ -20,7 +20,7 @@ from gateway.adapters.ledger.rows import Row, delivery_row, message_row, refusal
 from gateway.adapters.ledger.tables import conversation, delivery, message, refusal
 from gateway.delivery import State
 from gateway.errors import Code, LedgerUnavailable, Refusal
-from gateway.message import Admitted, Oin, Receipt, Submission
+from gateway.message import Admitted, Channel, Oin, Receipt, Submission
 from gateway.record import Admit, Outcome, RefusalEntry
 
 
@@ -156,13 +156,14 @@ def _write(connection: sa.Connection, new: Sequence[Admitted], at: datetime) -> 
     for each in new:
         numbering = numbers[_pair(each)]
         line = (numbering.id, each.ontvanger)
-        row = delivery_row(each, at, waits=line in held and not each.overtakes)
+        in_line = held.get(line, False) if each.channel is Channel.POSTBUS else line in held
+        row = delivery_row(each, at, waits=in_line and not each.overtakes)
         row["message"] = ids[_identity(each.submission)]
         row["conversation"] = numbering.id
         row["volgnummer"] = numbering.next(each.ontvanger)
         rows.append(row)
         if not each.overtakes and (row["state"] == State.WACHT or each.awaits_confirmation):
-            held.add(line)
+            held[line] = held.get(line, False) or row["state"] == State.WACHT
     connection.execute(sa.insert(delivery), rows)
 
 

@@ -11,7 +11,14 @@ import sqlalchemy as sa
 from gateway.adapters.ledger.database import Database, insert_into
 from gateway.adapters.ledger.graveyard import Death, bury
 from gateway.adapters.ledger.order import lock, settle
-from gateway.adapters.ledger.tables import dead_letter, delivery, message, unresolved
+from gateway.adapters.ledger.tables import (
+    RELEASED,
+    dead_letter,
+    delivery,
+    let_pass,
+    message,
+    unresolved,
+)
 from gateway.delivery import Reason, State
 from gateway.message import Channel, Kind, Oin
 from gateway.record import DeadLetter, DeadLetterFilter, Stranding
@@ -31,27 +38,23 @@ class DeadLetters:
         """
         if not strandings:
             return
-        first_explained = sorted(strandings, key=lambda each: not each.explained)
-        told = {each.delivery_id: each for each in reversed(first_explained) if each.delivery_id}
-        named = delivery.c.delivery_id.in_(told)
+        named = delivery.c.delivery_id.in_({each.delivery_id for each in strandings} - {None})
         with self._database.writing() as connection:
             lock(connection, sa.select(delivery.c.conversation).where(named))
             rows = connection.execute(sa.select(delivery).where(named).with_for_update()).all()
+            told = _told(rows, strandings)
             deaths = [
-                _death(row.id, told[row.delivery_id])
+                _death(row.id, told[row.id])
                 for row in rows
-                if row.state in (State.WACHT, State.AANGEBODEN)
-                and told[row.delivery_id].ontvanger in (None, row.ontvanger)
+                if row.id in told and row.state in (State.WACHT, State.AANGEBODEN)
             ]
             bury(connection, deaths)
             _explain(
                 connection,
                 {
-                    row.id: told[row.delivery_id].note
+                    row.id: told[row.id].note
                     for row in rows
-                    if row.state == State.GESTRAND
-                    and told[row.delivery_id].explained
-                    and told[row.delivery_id].ontvanger == row.ontvanger
+                    if row.id in told and row.state == State.GESTRAND and told[row.id].explained
                 },
             )
             latest = max(each.at for each in strandings)
@@ -61,7 +64,7 @@ class DeadLetters:
             _keep_garbage(connection, [each for each in unknown if each.ontvanger is None])
 
     def dead_letters(self, which: DeadLetterFilter) -> list[DeadLetter]:
-        """Dead letters that match, newest first; open ones, or with ``resolved`` all."""
+        """Dead letters that match, newest first; with ``resolved`` all that ever were."""
         query = (
             sa.select(*_COLUMNS)
             .select_from(_JOINED)
@@ -89,6 +92,17 @@ class DeadLetters:
             return {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
 
 
+def _told(rows: Sequence[Any], strandings: Sequence[Stranding]) -> dict[int, Stranding]:
+    """What counts for each delivery: who explains goes first, strangers do not count."""
+    told: dict[int, Stranding] = {}
+    by_delivery = {row.delivery_id: row for row in rows}
+    for each in sorted(strandings, key=lambda each: not each.explained):
+        row = by_delivery.get(each.delivery_id)
+        if row is not None and each.ontvanger in (None, row.ontvanger):
+            told.setdefault(row.id, each)
+    return told
+
+
 def _explain(connection: sa.Connection, notes: dict[int, str]) -> None:
     """Note why, on dead letters of which only the broker told so far."""
     if notes:
@@ -102,6 +116,16 @@ def _explain(connection: sa.Connection, notes: dict[int, str]) -> None:
 
 _JOINED = dead_letter.outerjoin(delivery, dead_letter.c.delivery == delivery.c.id).outerjoin(
     message, delivery.c.message == message.c.id
+)
+
+# In two, so that each finds its own index.
+_open = dead_letter.alias("open")
+_released = dead_letter.alias("released")
+_REPAIRABLE = sa.union_all(
+    sa.select(_open.c.id).where(unresolved(_open)),
+    sa.select(_released.c.id)
+    .join_from(delivery, _released, _released.c.delivery == delivery.c.id)
+    .where(let_pass(delivery), _released.c.resolved == RELEASED),
 )
 
 _COLUMNS = (
@@ -137,7 +161,7 @@ def _conditions(which: DeadLetterFilter) -> list[sa.ColumnElement[bool]]:
         (which.until, dead_letter.c.stranded_at.__lt__),
     )
     conditions = [holds(value) for value, holds in narrowed if value]
-    return conditions if which.resolved else [*conditions, unresolved(dead_letter)]
+    return conditions if which.resolved else [*conditions, dead_letter.c.id.in_(_REPAIRABLE)]
 
 
 def _as_dead_letter(row: Any) -> DeadLetter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,18 +10,24 @@ import sqlalchemy as sa
 
 from gateway.adapters.ledger.database import Database
 from gateway.adapters.ledger.graveyard import Death, bury
-from gateway.adapters.ledger.lending import as_delivery, with_content
+from gateway.adapters.ledger.lending import as_delivery, load, sizes, within
 from gateway.adapters.ledger.order import lock, settle, stuck
 from gateway.adapters.ledger.tables import (
+    GESTRAND,
     LEASES_WITHOUT_ANSWER,
+    WACHT,
     abandoned,
     attempt,
     delivery,
     on_queue,
     scheduled,
+    unfinished,
 )
 from gateway.delivery import Conclusion, Reason, State
 from gateway.message import Channel, Delivery, Oin
+
+LENT_BYTES = 64 * 1024 * 1024
+"""No more content than this is lent at once, except where one message carries more."""
 
 _HEALED_AT_ONCE = 1_000
 _NAMED_AT_ONCE = 10_000  # a lost queue may hold more than one statement can name
@@ -43,13 +49,14 @@ class Delivering:
     ) -> list[Delivery]:
         """Take due deliveries, at most ``limit``, counting the attempt as it is taken.
 
+        Fewer where they carry more than ``LENT_BYTES`` together; the others stay due.
         One whose lease ran out unanswered more than ``LEASES_WITHOUT_ANSWER`` times in a
         row becomes a dead letter instead: it kills whoever takes it.
         """
         with self._database.writing() as connection:
             _strand_abandoned(connection, now)
-            rows = connection.execute(
-                with_content()
+            due = connection.execute(
+                sizes()
                 .where(
                     scheduled(delivery),
                     delivery.c.due_at <= now,
@@ -60,6 +67,7 @@ class Delivering:
                 .limit(limit)
                 .with_for_update(of=delivery, skip_locked=True)
             ).all()
+            rows = load(connection, within(due, LENT_BYTES))
             if rows:
                 connection.execute(_take([row.id for row in rows], until))
         return [as_delivery(row, taken=True) for row in rows]
@@ -117,6 +125,28 @@ class Delivering:
                 settle(connection, these, at)
         return count
 
+    def rechannel(self, channels: Mapping[Oin, Channel], at: datetime) -> int:
+        """Give what waits for these parties, or is dead, the channel that they have now.
+
+        It goes there as if it had been recorded now: at once when it is its turn, and its
+        age counts from here. What is lent stays where it is, and so does what was offered.
+
+        Returns:
+            How many changed.
+        """
+        if not channels:
+            return 0
+        astray = _astray(channels, at)
+        count = 0
+        with self._database.writing() as connection:
+            held = lock(connection, sa.select(delivery.c.conversation).where(astray))
+            for start in range(0, len(held), _NAMED_AT_ONCE):
+                these = held[start : start + _NAMED_AT_ONCE]
+                mine = delivery.c.conversation.in_(these)
+                count += connection.execute(_redirect(channels).where(astray, mine)).rowcount
+                settle(connection, these, at)
+        return count
+
     def heal(self, now: datetime) -> int:
         """Free deliveries that wait for nothing: a sweep against our own mistakes.
 
@@ -135,6 +165,38 @@ class Delivering:
 def _offer_again() -> sa.Update:
     return sa.update(delivery).values(
         state=State.WACHT.value, leased_until=None, unanswered=0, queued_at=None
+    )
+
+
+def _astray(channels: Mapping[Oin, Channel], at: datetime) -> sa.ColumnElement[bool]:
+    """Deliveries to these parties that nobody has, on another channel than this."""
+    elsewhere = [
+        sa.and_(
+            delivery.c.ontvanger.in_([oin for oin, now in channels.items() if now is channel]),
+            delivery.c.channel != channel.value,
+        )
+        for channel in sorted(set(channels.values()))
+    ]
+    lent = delivery.c.leased_until > at
+    return sa.and_(
+        unfinished(delivery),
+        sa.or_(
+            sa.and_(
+                delivery.c.state == WACHT, sa.or_(delivery.c.leased_until.is_(None), sa.not_(lent))
+            ),
+            delivery.c.state == GESTRAND,
+        ),
+        sa.or_(*elsewhere),
+    )
+
+
+def _redirect(channels: Mapping[Oin, Channel]) -> sa.Update:
+    names = {str(oin): channel.value for oin, channel in channels.items()}
+    return sa.update(delivery).values(
+        channel=sa.case(names, value=delivery.c.ontvanger),
+        due_at=None,
+        leased_until=None,
+        queued_at=None,
     )
 
 

@@ -2,6 +2,7 @@
 
 Only the foremost delivery that is in the way of others has a due time; those behind it wait
 without one. So whatever is due may go, and nothing that waits is looked at in vain.
+In a postbus all lie together in their order; there one waits only for what waits elsewhere.
 ``settle`` restores this after every change, and is the only place that knows the rule.
 """
 
@@ -16,6 +17,7 @@ from gateway.adapters.ledger.instant import Instant
 from gateway.adapters.ledger.tables import (
     AANGEBODEN,
     GESTRAND,
+    POSTBUS,
     WACHT,
     conversation,
     delivery,
@@ -24,6 +26,9 @@ from gateway.adapters.ledger.tables import (
 
 Conversations = Sequence[int] | sa.Select[int]
 """Which conversations: their numbers, or a query for them."""
+
+Line = tuple[int, str]
+"""Where order holds: a conversation, by its number, and a recipient."""
 
 
 def in_the_way(d: sa.FromClause) -> sa.ColumnElement[bool]:
@@ -63,8 +68,27 @@ _another_is_lent = sa.exists().where(
     unfinished(_lent),
 )
 
+# One that waits for a postbus waits for something elsewhere, for which we wait as well.
+_waits_for_elsewhere = sa.exists().where(
+    _earlier.c.conversation == delivery.c.conversation,
+    _earlier.c.ontvanger == delivery.c.ontvanger,
+    _earlier.c.volgnummer < delivery.c.volgnummer,
+    _earlier.c.state == WACHT,
+    _earlier.c.channel != POSTBUS,
+    sa.not_(_earlier.c.overtakes),
+    unfinished(_earlier),
+)
+
+_may_lie_ready = sa.and_(
+    delivery.c.state == WACHT,
+    delivery.c.channel == POSTBUS,
+    unfinished(delivery),
+    sa.or_(delivery.c.overtakes, sa.not_(_waits_for_elsewhere)),
+)
+
 _may_go = sa.and_(
     delivery.c.state == WACHT,
+    delivery.c.channel != POSTBUS,
     delivery.c.due_at.is_(None),
     unfinished(delivery),
     sa.or_(delivery.c.overtakes, sa.not_(sa.or_(_waits_for_another, _another_is_lent))),
@@ -106,31 +130,43 @@ def settle(connection: sa.Connection, conversations: Conversations, at: datetime
         How many may go now that could not before.
     """
     mine = delivery.c.conversation.in_(conversations)
-    connection.execute(sa.update(delivery).where(mine, _must_wait).values(due_at=None))
-    # A second statement: it sees the leases that the first one had to wait for.
-    freed = connection.execute(
+    queued_at = sa.func.coalesce(delivery.c.queued_at, sa.literal(at, Instant))
+    # First, since what lies ready without awaiting confirmation holds up nobody.
+    laid = connection.execute(
         sa.update(delivery)
-        .where(mine, _may_go)
-        .values(
-            due_at=at, queued_at=sa.func.coalesce(delivery.c.queued_at, sa.literal(at, Instant))
-        )
+        .where(mine, _may_lie_ready)
+        .values(state=AANGEBODEN, due_at=None, offered_at=at, queued_at=queued_at)
     )
-    return freed.rowcount
+    connection.execute(sa.update(delivery).where(mine, _must_wait).values(due_at=None))
+    # Another statement: it sees the leases that the one before had to wait for.
+    freed = connection.execute(
+        sa.update(delivery).where(mine, _may_go).values(due_at=at, queued_at=queued_at)
+    )
+    return laid.rowcount + freed.rowcount
 
 
 def stuck(limit: int) -> sa.Select[int]:
     """Conversations in which somebody waits whose turn it is; there should be none."""
-    return sa.select(delivery.c.conversation).where(_may_go).distinct().limit(limit)
+    return (
+        sa.select(delivery.c.conversation)
+        .where(sa.or_(_may_go, _may_lie_ready))
+        .distinct()
+        .limit(limit)
+    )
 
 
-def held_up(connection: sa.Connection, conversations: Iterable[int]) -> set[tuple[int, str]]:
-    """Pairs of (conversation, recipient) in which a new delivery must wait."""
+def held_up(connection: sa.Connection, conversations: Iterable[int]) -> dict[Line, bool]:
+    """Lines in which a new delivery must wait; True where also one for a postbus must."""
     numbers = list(conversations)
     if not numbers:
-        return set()
+        return {}
     rows = connection.execute(
-        sa.select(delivery.c.conversation, delivery.c.ontvanger)
+        sa.select(
+            delivery.c.conversation,
+            delivery.c.ontvanger,
+            sa.func.max(sa.case((delivery.c.state == WACHT, 1), else_=0)).label("waits"),
+        )
         .where(delivery.c.conversation.in_(numbers), in_the_way(delivery))
-        .distinct()
+        .group_by(delivery.c.conversation, delivery.c.ontvanger)
     )
-    return {(row.conversation, row.ontvanger) for row in rows}
+    return {(row.conversation, row.ontvanger): bool(row.waits) for row in rows}

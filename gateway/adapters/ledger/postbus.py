@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.adapters.ledger.database import Database
-from gateway.adapters.ledger.lending import as_delivery, with_content
+from gateway.adapters.ledger.lending import as_delivery, lent, load, sizes, within
 from gateway.adapters.ledger.order import lock, settle
 from gateway.adapters.ledger.tables import POSTBUS, delivery, in_postbus, message
 from gateway.delivery import Reason, State
@@ -17,21 +17,28 @@ from gateway.message import Channel, Delivery, Dialect, Door, Kind, Oin
 from gateway.record import Confirmed, MessageView, Original
 
 
+PAGE_BYTES = 16 * 1024 * 1024
+"""A page of a postbus carries no more content than this, unless it is one delivery."""
+
+
 class Postbus:
     """The part of the ledger that parties ask."""
 
     _database: Database
 
-    def postbus(self, ontvanger: Oin, *, limit: int, after: int = 0) -> list[tuple[int, Delivery]]:
+    def postbus(
+        self, ontvanger: Oin, *, limit: int, after: int = 0, budget: int | None = PAGE_BYTES
+    ) -> list[tuple[int, Delivery]]:
         """What lies ready, oldest first, in volgnummer order within a conversation.
 
-        The cursor pages through one listing. What is recorded by another process while
+        At most ``limit`` and, except for the first, no more content than ``budget`` bytes;
+        None leaves the content out. The cursor pages through one listing. What is recorded by another process while
         somebody pages may get a place before the cursor: start again at 0 to see all.
         """
         with self._database.reading() as connection:
-            rows = connection.execute(
-                with_content()
-                .where(
+            query = lent(content=False) if budget is None else sizes()
+            rows: Sequence[Any] = connection.execute(
+                query.where(
                     in_postbus(delivery),
                     delivery.c.ontvanger == ontvanger,
                     delivery.c.id > after,
@@ -41,14 +48,14 @@ class Postbus:
                 .order_by(delivery.c.id)
                 .limit(limit)
             ).all()
+            if budget is not None:
+                rows = load(connection, within(rows, budget))
         return [(row.id, as_delivery(row)) for row in rows]
 
     def postbus_item(self, ontvanger: Oin, delivery_id: str) -> Delivery | None:
         """One delivery that this recipient may fetch (confirmed ones too, while kept)."""
         with self._database.reading() as connection:
-            row = connection.execute(
-                with_content().where(_may_fetch(ontvanger, delivery_id))
-            ).one_or_none()
+            row = connection.execute(lent().where(_may_fetch(ontvanger, delivery_id))).one_or_none()
         return as_delivery(row) if row else None
 
     def original(self, ontvanger: Oin, delivery_id: str) -> Original | None:

@@ -9,20 +9,19 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from gateway.adapters.ledger.database import Database
-from gateway.adapters.ledger.instant import Instant
 from gateway.adapters.ledger.order import lock, settle
 from gateway.adapters.ledger.tables import (
-    POSTBUS,
+    RELEASED,
     action,
     dead_letter,
     delivery,
+    repairable,
     unresolved,
 )
 from gateway.delivery import State
 
 REPLAYED = "herhaald"
 DISCARDED = "verworpen"
-RELEASED = "vrijgegeven"
 
 
 class Word(NamedTuple):
@@ -40,42 +39,42 @@ class Repairs:
     _database: Database
 
     def replay(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
-        """Offer these again under the same delivery id; returns those still open.
+        """Offer these again under the same delivery id; returns those that it took.
 
-        Garbage has no delivery to offer and is passed over.
+        Open ones and released ones. Garbage has no delivery to offer and is passed over.
         """
-        to_postbus = delivery.c.channel == POSTBUS
         again = {
-            "state": sa.case((to_postbus, State.AANGEBODEN.value), else_=State.WACHT.value),
-            "offered_at": sa.case(
-                (to_postbus, sa.literal(at, Instant)), else_=delivery.c.offered_at
-            ),
-            "queued_at": sa.case((to_postbus, sa.literal(at, Instant)), else_=None),
+            "state": State.WACHT.value,  # until it is settled, which may be at once
+            "released": False,
+            "queued_at": None,
             "reason": None,
             "leased_until": None,
             "unanswered": 0,
         }
         with self._database.writing() as connection:
-            held = _hold(connection, ids)
+            held = _hold(connection, ids, repairable(dead_letter, delivery))
             return _resolve(connection, held, again, Word(REPLAYED, by, why, at))
 
     def discard(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
         """Give these up for good and let their successors go; garbage is erased."""
         with self._database.writing() as connection:
-            held = _hold(connection, ids) + _hold_garbage(connection, ids)
+            held = _hold(connection, ids, repairable(dead_letter, delivery))
+            held += _hold_garbage(connection, ids)
             given_up = {"state": State.VERWORPEN.value}
             return _resolve(connection, held, given_up, Word(DISCARDED, by, why, at))
 
     def release(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
         """Leave these dead but let their successors go; garbage holds up nobody."""
         with self._database.writing() as connection:
-            held = _hold(connection, ids)
+            held = _hold(connection, ids, unresolved(dead_letter))
             return _resolve(connection, held, {"released": True}, Word(RELEASED, by, why, at))
 
 
-def _hold(connection: sa.Connection, ids: Sequence[int]) -> list[Any]:
-    """Open dead letters of these that have a delivery, held with their conversations."""
-    named = sa.and_(dead_letter.c.id.in_(ids), unresolved(dead_letter))
+def _hold(
+    connection: sa.Connection, ids: Sequence[int], which: sa.ColumnElement[bool]
+) -> list[Any]:
+    """Dead letters of these that have a delivery, held with their conversations."""
+    named = sa.and_(dead_letter.c.id.in_(ids), which)
     joined = dead_letter.join(delivery, dead_letter.c.delivery == delivery.c.id)
     lock(connection, sa.select(delivery.c.conversation).select_from(joined).where(named))
     return list(

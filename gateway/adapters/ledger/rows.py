@@ -51,8 +51,8 @@ def message_row(admitted: Admitted, at: datetime) -> Row:
 
 
 def delivery_row(admitted: Admitted, at: datetime, *, waits: bool) -> Row:
-    """A delivery as it starts: in a postbus it is offered at once, else it waits its turn."""
-    offered = admitted.channel is Channel.POSTBUS
+    """A delivery as it starts: in a postbus it is offered when it is its turn, else it is due."""
+    offered = admitted.channel is Channel.POSTBUS and not waits
     goes = not offered and not waits
     return {
         "delivery_id": admitted.submission.delivery_id,

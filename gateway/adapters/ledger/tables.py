@@ -164,6 +164,15 @@ def scheduled(d: sa.FromClause) -> sa.ColumnElement[bool]:
     return sa.and_(d.c.state == WACHT, d.c.due_at.is_not(None))
 
 
+def let_pass(d: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Dead deliveries that an operator released and nobody repaired yet.
+
+    The newest dead letter of such a delivery is the released one: what is dead does not die
+    again, and a repair writes its own word over that of the release.
+    """
+    return sa.and_(unfinished(d), d.c.state == GESTRAND, d.c.released)
+
+
 def in_postbus(d: sa.FromClause) -> sa.ColumnElement[bool]:
     """Deliveries that lie ready for their recipient to collect."""
     return sa.and_(d.c.state == AANGEBODEN, d.c.channel == POSTBUS)
@@ -238,6 +247,15 @@ dead_letter = sa.Table(
 def unresolved(d: sa.FromClause) -> sa.ColumnElement[bool]:
     """Dead letters that wait for an operator."""
     return d.c.resolved.is_(None)
+
+
+RELEASED = "vrijgegeven"
+"""How a dead letter is resolved whose delivery stays dead and lets others pass."""
+
+
+def repairable(letter: sa.FromClause, d: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Dead letters, joined with their deliveries, that an operator can still do something with."""
+    return sa.or_(unresolved(letter), sa.and_(letter.c.resolved == RELEASED, let_pass(d)))
 
 
 def _one_open(name: str, column: sa.Column[object]) -> None:

@@ -22,6 +22,9 @@ from gateway.record import Admit, Ledger
 P = ParamSpec("P")
 T = TypeVar("T")
 
+MOST_JOBS = 8
+"""Other writes between two batches of messages: accepting goes before all else."""
+
 LARGEST_BATCH = 64
 """More messages in one commit gain nothing, and make the last one wait for the first."""
 
@@ -98,11 +101,14 @@ class Writer:
         """Do another write of the ledger in the same thread, between two batches.
 
         Raises:
+            Overloaded: too much waits already; nothing was written.
             LedgerUnavailable: the database does not answer; nothing was recorded.
         """
         future: asyncio.Future[T] = self._loop.create_future()
         with self._wake:
             self._refuse_when_closing()
+            if len(self._jobs) >= self._room:
+                raise Overloaded("too much waits to be written")
             self._jobs.append(_Job(lambda: work(*args, **kwargs), future))
             self._wake.notify()
         return await future
@@ -134,8 +140,7 @@ class Writer:
                 self._wake.wait_for(lambda: self._submissions or self._jobs or self._closing)
                 size = min(LARGEST_BATCH, len(self._submissions))
                 batch = [self._submissions.popleft() for _ in range(size)]
-                jobs = list(self._jobs)
-                self._jobs.clear()
+                jobs = [self._jobs.popleft() for _ in range(min(MOST_JOBS, len(self._jobs)))]
             if not batch and not jobs:
                 return  # closing, and everything is done
             # Who gave up waiting has no answer, and will send the message again.

@@ -21,10 +21,13 @@ from gateway.adapters.rabbitmq.connection import BrokerConnection, QueueFull, Un
 from gateway.adapters.rabbitmq.consumer import Letter
 from gateway.adapters.rabbitmq.events import Objected, Taken, read_event
 from gateway.adapters.rabbitmq.topology import INZENDING, answer_queue
-from gateway.errors import Fault, Refusal
+from gateway.errors import Code, Fault, Refusal
 from gateway.message import Dialect, Door, Oin, Receipt, Received
 
 log = logging.getLogger(__name__)
+
+LARGEST_SUBMISSION_BYTES = 20 * 1024 * 1024
+"""No setting raises it; brokers take far larger bodies."""
 
 _OIN = re.compile(r"[0-9]{20}")
 _LONGEST_PROPERTY_BYTES = 255
@@ -71,6 +74,7 @@ class QueueIn:
     Args:
         consuming: Its connection is subscribed; start it afterwards.
         answering: Another connection, for the answers.
+        largest: Bytes that a submission may have; larger ones are refused unread.
         prefetch: Submissions in hand at once; more wait at the broker.
         hold: While the ledger is down submissions are held and tried again; after so
             long they go back to the broker, which counts it. Stays well below the
@@ -85,6 +89,7 @@ class QueueIn:
         intake: Intake,
         *,
         clock: Callable[[], datetime],
+        largest: int = LARGEST_SUBMISSION_BYTES,
         prefetch: int = 64,
         hold: timedelta = timedelta(minutes=20),
         pause: timedelta = timedelta(seconds=5),
@@ -93,6 +98,7 @@ class QueueIn:
         self._answering = answering
         self._intake = intake
         self._clock = clock
+        self._largest = largest
         self._hold = hold.total_seconds()
         self._pause = pause.total_seconds()
         self._at_work: set[asyncio.Task[None]] = set()
@@ -157,6 +163,8 @@ class QueueIn:
             await self._answer(letter, sender, reply)
 
     async def _outcome(self, letter: Letter, sender: Oin) -> Reply | None:
+        if len(letter.body) > self._largest:
+            raise Refusal(Code.TE_GROOT)
         event = read_event(letter.body, letter.properties)
         match event:
             case Taken(delivery_ids):

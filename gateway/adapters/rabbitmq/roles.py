@@ -88,7 +88,13 @@ class Broker:
         keeping: asyncio.Task[None] | None = None
         if "ontvangen" in roles:
             intake = _intake(services)
-            queue_in = QueueIn(self._consuming, self._publishing, intake, clock=services.line.clock)
+            queue_in = QueueIn(
+                self._consuming,
+                self._publishing,
+                intake,
+                clock=services.line.clock,
+                largest=services.settings.largest_body,
+            )
         if "houder" in roles:
             keeper = Keeper(self._consuming, _strand(services), clock=services.line.clock)
             keeping = asyncio.create_task(keeper.run(), name="keeper")

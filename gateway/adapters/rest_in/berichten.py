@@ -69,7 +69,7 @@ async def _receive(request: Request, services: Services, dialect: Dialect, door:
     transport = transport_of(request, services)
     if dialect is Dialect.JSON and transport is None:
         raise Refusal(Code.TOKEN_ONGELDIG)
-    body = await read(request, services.settings)
+    body = await read(request, services.settings, services.bodies)
     received = Received(
         door=door, dialect=dialect, body=body, at=services.line.clock(), transport=transport
     )

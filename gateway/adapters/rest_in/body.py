@@ -6,9 +6,12 @@ import asyncio
 
 from starlette.requests import ClientDisconnect, Request
 
-from gateway.errors import Code, Finding, Refusal
+from gateway.errors import Code, Finding, Overloaded, Refusal
 from gateway.message import Dialect
 from gateway.settings import Settings
+
+LARGEST_TOTAL_BYTES = 512 * 1024 * 1024
+MOST_DIGITS = 12
 
 MEDIA = {"application/xml": Dialect.XML, "application/json": Dialect.JSON}
 RANGES = {
@@ -65,16 +68,41 @@ def accepted(request: Request, preferred: Dialect) -> Dialect:
     return max(candidates, key=lambda dialect: (candidates[dialect], dialect is preferred))
 
 
-async def read(request: Request, settings: Settings, largest: int | None = None) -> bytes:
+class Bodies:
+    """How many bytes of bodies are under way at once in this process.
+
+    Without a bound, many slow senders together would take all memory, each within its
+    own limit.
+    """
+
+    def __init__(self, limit: int = LARGEST_TOTAL_BYTES) -> None:
+        self._limit = limit
+        self._held = 0
+
+    def take(self, size: int) -> None:
+        """Hold so many more bytes; raises Overloaded when that is too much."""
+        if self._held + size > self._limit:
+            raise Overloaded("too many large messages are under way")
+        self._held += size
+
+    def give_back(self, size: int) -> None:
+        """Hold so many bytes less."""
+        self._held -= size
+
+
+async def read(
+    request: Request, settings: Settings, bodies: Bodies, largest: int | None = None
+) -> bytes:
     """The whole body, refused as soon as it is too large or too slow.
 
     Raises:
+        Overloaded: too much is under way already; nothing was recorded.
         Refusal: TE_GROOT above the limit, TE_TRAAG when it does not arrive in time,
             VERZOEK_ONGELDIG when the sender hangs up.
     """
     limit = min(largest or settings.largest_body, settings.largest_body)
     declared = request.headers.get("content-length", "0")
-    if not (declared.isascii() and declared.isdigit()):
+    if not (declared.isascii() and declared.isdigit() and len(declared) <= MOST_DIGITS):
         raise Refusal(Code.VERZOEK_ONGELDIG, Finding("content-length", ""))
     if int(declared) > limit:
         raise Refusal(Code.TE_GROOT)
@@ -83,12 +111,15 @@ async def read(request: Request, settings: Settings, largest: int | None = None)
     try:
         async with asyncio.timeout(settings.body_timeout.total_seconds()):
             async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
+                if size + len(chunk) > limit:
                     raise Refusal(Code.TE_GROOT)
+                bodies.take(len(chunk))
+                size += len(chunk)
                 chunks.append(chunk)
     except TimeoutError as error:
         raise Refusal(Code.TE_TRAAG) from error
     except ClientDisconnect as error:
         raise Refusal(Code.VERZOEK_ONGELDIG, Finding("afgebroken", "")) from error
+    finally:
+        bodies.give_back(size)
     return b"".join(chunks)

@@ -53,7 +53,7 @@ def routes(services: Services) -> APIRouter:
         ):
             return _oauth_error("invalid_request", "application/x-www-form-urlencoded expected")
         try:
-            body = await read(request, services.settings, LARGEST_TOKEN_REQUEST)
+            body = await read(request, services.settings, services.bodies, LARGEST_TOKEN_REQUEST)
             pairs = parse_qsl(body.decode("ascii"), max_num_fields=16)
             form = dict(pairs)
             if len(form) != len(pairs):

@@ -26,7 +26,7 @@ def routes(services: Services, broker_healthy: Callable[[], bool | None]) -> API
     @router.get("/ready", summary="Kan de gateway berichten aannemen?")
     async def ready() -> Response:
         try:
-            await services.writer.read(services.ledger.directory)
+            await services.writer.read(services.ledger.ping)
         except Fault:
             return JSONResponse({"status": "ledger antwoordt niet"}, status_code=503)
         broker = broker_healthy()

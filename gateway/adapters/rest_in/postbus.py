@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
@@ -22,6 +24,8 @@ from gateway.replies import instant
 LARGEST_PAGE = 1_000
 LARGEST_PAGE_BYTES = 16 * 1024 * 1024
 """A page ends after so much content; ``volgende`` says where the next begins."""
+LARGEST_CURSOR = 2**63 - 1
+"""A number of the ledger; more it cannot look for."""
 LARGEST_CONFIRMATION = 5_000
 LARGEST_CONFIRMATION_BYTES = 512 * 1024
 LONGEST_WAIT_SECONDS = 60
@@ -29,7 +33,6 @@ LOOK_EVERY_SECONDS = 1.0
 """Other processes' commits do not ring here."""
 REST_SECONDS = 0.05
 """Between two looks of one long poll, however often the bell rings."""
-READ_AT_ONCE = 100
 
 
 def routes(services: Services) -> APIRouter:
@@ -41,11 +44,13 @@ def routes(services: Services) -> APIRouter:
         request: Request,
         wacht: Annotated[int, Query(ge=0, le=LONGEST_WAIT_SECONDS)] = 0,
         aantal: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 100,
-        na: Annotated[int, Query(ge=0)] = 0,
+        na: Annotated[int, Query(ge=0, le=LARGEST_CURSOR)] = 0,
         inhoud: Annotated[Literal["ja", "nee"], Query()] = "nee",
     ) -> Response:
         party = party_of(request, services)
-        items = await _ready(services, party, wacht=wacht, aantal=aantal, na=na)
+        budget = LARGEST_PAGE_BYTES if inhoud == "ja" else None
+        look = partial(services.ledger.postbus, party, limit=aantal, after=na, budget=budget)
+        items = await _ready(services, look, wacht=wacht)
         dialect = _dialect(services, party) if inhoud == "ja" else None
         # Signing a full page of XML takes seconds, which nobody else should wait for.
         return await asyncio.to_thread(_page, services, items, dialect)
@@ -55,7 +60,11 @@ def routes(services: Services) -> APIRouter:
         party = party_of(request, services)
         if dialect_of(request) is not Dialect.JSON:
             raise Refusal(Code.MEDIATYPE_ONBEKEND, Finding("content-type", ""))
-        ids = _ids(parse(await read(request, services.settings, LARGEST_CONFIRMATION_BYTES)))
+        ids = _ids(
+            parse(
+                await read(request, services.settings, services.bodies, LARGEST_CONFIRMATION_BYTES)
+            )
+        )
         outcomes = await services.writer.run(
             services.ledger.confirm, party, ids, services.line.clock()
         )
@@ -89,36 +98,19 @@ def routes(services: Services) -> APIRouter:
 
 
 async def _ready(
-    services: Services, party: Oin, *, wacht: int, aantal: int, na: int
+    services: Services, look: Callable[[], list[tuple[int, Delivery]]], *, wacht: int
 ) -> list[tuple[int, Delivery]]:
     """What lies ready; waits for the first when asked to."""
     clock = asyncio.get_running_loop().time
     until = clock() + wacht
     while True:
         rings, looked = services.news.rings, clock()
-        items = await _read(services, party, aantal=aantal, na=na)
+        items = await services.writer.read(look)
         left = until - clock()
         if items or left <= 0 or services.news.closed:
             return items
         await services.news.wait(min(LOOK_EVERY_SECONDS, left), since=rings)
         await asyncio.sleep(looked + REST_SECONDS - clock())
-
-
-async def _read(
-    services: Services, party: Oin, *, aantal: int, na: int
-) -> list[tuple[int, Delivery]]:
-    """The next deliveries, until there are enough of them or enough bytes."""
-    items: list[tuple[int, Delivery]] = []
-    size = 0
-    while len(items) < aantal and size < LARGEST_PAGE_BYTES:
-        limit = min(READ_AT_ONCE, aantal - len(items))
-        after = items[-1][0] if items else na
-        found = await services.writer.read(services.ledger.postbus, party, limit=limit, after=after)
-        items += found
-        size += sum(len(delivery.canonical) for _, delivery in found)
-        if len(found) < limit:
-            break
-    return items
 
 
 def _page(

@@ -8,6 +8,7 @@ from gateway.adapters.keys import GatewayKeys
 from gateway.adapters.ledger.writer import Writer
 from gateway.adapters.news import News
 from gateway.adapters.refusals import RefusalLog
+from gateway.adapters.rest_in.body import Bodies
 from gateway.adapters.tokens import TokenIssuer
 from gateway.pipeline import Line
 from gateway.record import Ledger
@@ -29,3 +30,4 @@ class Services:
     keys: GatewayKeys
     refusals: RefusalLog
     news: News
+    bodies: Bodies

@@ -1,0 +1,112 @@
+"""Listening: sockets that say why they cannot open, and connections that must speak up in time."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.errors import Fault
+
+LARGEST_HEAD_BYTES = 64 * 1024
+FIRST_PART_OF_BODY_BYTES = 256 * 1024
+"""What may come along with the end of a head in one read."""
+
+HEAD_WITHIN_SECONDS = 10.0
+
+
+class BoundedHead(HttpToolsProtocol):
+    """HTTP/1.1 whose request heads end in time and stay small.
+
+    The server underneath bounds neither: silent connections and endless headers would
+    take file descriptors and memory from everybody.
+    """
+
+    head_within = HEAD_WITHIN_SECONDS
+    _late: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The first head is awaited from here."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is awaited any more."""
+        self._head_came()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what belongs to a head; the next one begins when an answer is complete."""
+        before_the_first = self.cycle is None
+        if self._late is None and (before_the_first or self.cycle.response_complete):
+            self._await_head()
+        if self._late is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > LARGEST_HEAD_BYTES + FIRST_PART_OF_BODY_BYTES:
+                self.transport.close()
+                return
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; the body has a time limit of its own."""
+        self._head_came()
+        super().on_headers_complete()
+
+    def _await_head(self) -> None:
+        self._head_bytes = 0
+        self._late = self.loop.call_later(self.head_within, self.transport.close)
+
+    def _head_came(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: this process has one way to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to whoever runs this."""
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        Fault: this address cannot be listened on; says which and why.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise Fault(f"cannot listen on {host}:{port} ({why})") from error
+
+
+def server(app: ASGIApp, *, stop_within: float) -> Server:
+    """An HTTP server that tells nothing about itself and bounds its connections."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Server(
+        uvicorn.Config(
+            app,
+            http=BoundedHead,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            lifespan="off",
+            proxy_headers=False,
+            # half of the files for connections: the ledger, the broker and push need theirs
+            limit_concurrency=max(64, min(files // 2, 4096)),
+            timeout_graceful_shutdown=int(stop_within),
+        )
+    )

@@ -1,0 +1,84 @@
+"""The listener: a connection that does not speak up, or talks without end, is let go."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
+
+from gateway.adapters.rest_in.listener import BoundedHead, Server, bind
+from gateway.errors import Fault
+
+
+class Hasty(BoundedHead):
+    """The same, with less patience than in production."""
+
+    head_within = 0.3
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[int]:
+    door = bind("127.0.0.1", 0)
+    app = PlainTextResponse("ok")
+    server = Server(uvicorn.Config(app, http=Hasty, log_config=None, lifespan="off"))
+    task = asyncio.create_task(server.serve(sockets=[door]))
+    try:
+        yield door.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def closed(reader: asyncio.StreamReader) -> bool:
+    """The other side hung up, within reason."""
+    async with asyncio.timeout(5):
+        try:
+            return await reader.read() == b""
+        except ConnectionError:
+            return True
+
+
+@pytest.mark.parametrize("head", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n"], ids=["silent", "half"])
+async def test_a_head_that_does_not_end_in_time_closes_the_connection(head: bytes) -> None:
+    async with listening() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+
+        assert await closed(reader)
+        writer.close()
+
+
+async def test_a_head_without_end_closes_the_connection_at_once() -> None:
+    async with listening() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\n" + b"X-Filler: " + b"x" * 500_000)
+
+        assert await closed(reader)
+        writer.close()
+
+
+async def test_ordinary_requests_share_a_connection_for_longer_than_a_head_may_take() -> None:
+    async with listening() as port, httpx.AsyncClient() as client:
+        for size in (0, 5_000_000, 10):
+            answer = await client.post(f"http://127.0.0.1:{port}/", content=b"x" * size)
+
+            assert answer.text == "ok"
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(Fault, match=f"cannot listen on 127.0.0.1:{port}"):
+            bind("127.0.0.1", port)
+
+
+def test_an_address_that_is_not_of_this_machine_is_named() -> None:
+    with pytest.raises(Fault, match=r"cannot listen on 192\.0\.2\.1"):
+        bind("192.0.2.1", 0)
