@@ -48,7 +48,7 @@ from gateway.errors import Fault
 from gateway.message import Channel, Receipt, Submission
 from gateway.pipeline import ChannelOut, Line, admission, dispatch
 from gateway.prepare import load_digest_key
-from gateway.record import RefusalEntry
+from gateway.record import Ledger, RefusalEntry
 from gateway.routing.directory import Directory
 from gateway.schemas import Catalogue
 from gateway.settings import Settings
@@ -115,9 +115,15 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
         ledger = open_ledger(settings.ledger)
         stack.callback(ledger.close)
         broker = Broker(settings.broker, settings.oin) if settings.broker else None
+
+        async def follow(directory: Directory) -> None:
+            if broker is not None:
+                await broker.follow(directory)
+            await asyncio.to_thread(_rechannel, ledger, directory)
+
         watch = DirectoryWatch(
             partial(asyncio.to_thread, ledger.directory),
-            broker.follow if broker else _nothing_to_declare,
+            follow,
             production=settings.environment == "productie",
         )
         services = _services(settings, keys, ledger, watch)
@@ -230,10 +236,13 @@ async def _wake(couriers: Sequence[Courier], news: News) -> None:
 
 
 async def _heal(services: Services) -> None:
-    """Now and then free a delivery that waits for nothing; there should be none."""
+    """Now and then move what was lent when its party changed channel, and free a delivery
+    that waits for nothing; there should be none.
+    """
     while True:
         await asyncio.sleep(HEAL_EVERY_SECONDS)
         try:
+            await services.writer.run(_rechannel, services.ledger, services.line.directory())
             freed = await services.writer.run(lambda: services.ledger.heal(utc_now()))
         except Fault:
             continue
@@ -252,8 +261,10 @@ def _inline_or_thread(
     return run
 
 
-async def _nothing_to_declare(directory: Directory) -> None:
-    """Without a broker a new party needs no queue."""
+def _rechannel(ledger: Ledger, directory: Directory) -> int:
+    """What waits for a party goes by the channel that the party has now."""
+    channels = {party.oin: party.channel for party in directory.parties.values()}
+    return ledger.rechannel(channels, utc_now())
 
 
 def _no_broker() -> bool | None:

@@ -31,7 +31,17 @@ KEYS = frozenset(
 )
 """What an event may carry; anything else is left out."""
 
-LOUD = ("signxml", "aio_pika", "aiormq", "httpx", "httpcore", "uvicorn", "sqlalchemy", "asyncio")
+LOUD = (
+    "alembic",
+    "signxml",
+    "aio_pika",
+    "aiormq",
+    "httpx",
+    "httpcore",
+    "uvicorn",
+    "sqlalchemy",
+    "asyncio",
+)
 """Libraries that log contents or addresses at lower levels."""
 
 

@@ -1,7 +1,7 @@
 """Writes down that something was refused, never what it said.
 
-Refusals of verified parties become an entry each. Those of strangers are counted per
-minute and code, so that a flood of garbage cannot fill the ledger.
+Refusals of verified parties become an entry each, up to a number per minute. What is more,
+and those of strangers, are counted per minute and code, so that no flood fills the ledger.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from gateway.message import Door, Oin
 from gateway.record import RefusalEntry
 
 LARGEST_BACKLOG = 10_000
-"""Entries of verified parties that may wait; more are counted as strangers' are."""
+"""Entries that may wait for the ledger; more are only counted."""
+
+MOST_ENTRIES_PER_MINUTE = 60
+"""Entries of one party in a minute; more are only counted."""
 
 
 class RefusalLog:
@@ -35,31 +38,44 @@ class RefusalLog:
         self._write = write
         self._clock = clock
         self._entries: list[RefusalEntry] = []
-        self._strangers: Counter[tuple[datetime, Door, Code]] = Counter()
+        self._counted: Counter[tuple[datetime, Door, Code, Oin | None]] = Counter()
+        self._listed: Counter[tuple[datetime, Oin]] = Counter()
 
     def note(self, refusal: Refusal, door: Door) -> None:
         """Remember one refusal; cheap, never waits."""
         now = self._clock()
-        if refusal.party is None or len(self._entries) >= LARGEST_BACKLOG:
-            self._strangers[now.replace(second=0, microsecond=0), door, refusal.code] += 1
+        party = None if refusal.party is None else Oin(refusal.party)
+        if party is None or not self._room_for(party, now):
+            self._counted[_minute(now), door, refusal.code, party] += 1
             return
         self._entries.append(
             RefusalEntry(
                 at=now,
                 door=door,
                 code=refusal.code,
-                party=Oin(refusal.party),
+                party=party,
                 referentienummer=refusal.referentienummer,
             )
+        )
+
+    def _room_for(self, party: Oin, now: datetime) -> bool:
+        place = (_minute(now), party)
+        self._listed[place] += 1
+        return (
+            self._listed[place] <= MOST_ENTRIES_PER_MINUTE and len(self._entries) < LARGEST_BACKLOG
         )
 
     async def flush(self) -> None:
         """Write what was collected; keeps it when the ledger does not answer."""
         entries, self._entries = self._entries, []
-        strangers, self._strangers = self._strangers, Counter()
+        counted, self._counted = self._counted, Counter()
+        this_minute = _minute(self._clock())
+        self._listed = Counter(
+            {place: count for place, count in self._listed.items() if place[0] == this_minute}
+        )
         batch = entries + [
-            RefusalEntry(at=minute, door=door, code=code, count=count)
-            for (minute, door, code), count in strangers.items()
+            RefusalEntry(at=minute, door=door, code=code, party=party, count=count)
+            for (minute, door, code, party), count in counted.items()
         ]
         if not batch:
             return
@@ -67,7 +83,7 @@ class RefusalLog:
             await self._write(batch)
         except Fault:
             self._entries = entries + self._entries
-            self._strangers.update(strangers)
+            self._counted.update(counted)
 
     async def run(self, every: float = 1.0) -> None:
         """Flush every so many seconds until cancelled, and once more at the end."""
@@ -77,3 +93,7 @@ class RefusalLog:
                 await self.flush()
         finally:
             await self.flush()
+
+
+def _minute(instant: datetime) -> datetime:
+    return instant.replace(second=0, microsecond=0)

@@ -190,7 +190,9 @@ def _resolve(
         screen.print("Noem nummers, of geef --alles met een filter.")
         raise typer.Exit(2)
     ledger = open_ledger(load(os.environ).ledger)
-    found = [one for one in ledger.dead_letters(which) if one.resolved is None]
+    # one that was released can still be replayed or discarded, but only by its number
+    also_released = which.ids and method != "release"
+    found = [one for one in ledger.dead_letters(which) if also_released or one.resolved is None]
     absent = set(which.ids) - {one.id for one in found}
     if absent:
         listed = ", ".join(str(one) for one in sorted(absent))

@@ -28,9 +28,8 @@ class Nowhere:
 def route(delivery: Delivery, directory: Directory) -> Destination | Nowhere:
     """Find the destination of a delivery in the directory of this moment.
 
-    A queue always carries JSON; elsewhere the party's own dialect holds. A delivery
-    keeps the channel under which it was recorded, so that what lies ready for a party
-    does not move when its entry changes.
+    A queue always carries JSON; elsewhere the party's own dialect holds. The ledger moves
+    what waits when a party changes its channel; what was lent before keeps its own.
     """
     party = directory.parties.get(delivery.ontvanger)
     if party is None:

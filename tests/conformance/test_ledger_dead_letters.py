@@ -126,6 +126,16 @@ def test_nobody_strands_the_delivery_of_another(ledger: SqlLedger) -> None:
     assert len(dead(ledger)) == 1
 
 
+@pytest.mark.parametrize("turn", [1, -1], ids=["broker-first", "stranger-first"])
+def test_a_stranger_does_not_hide_what_the_broker_says(ledger: SqlLedger, turn: int) -> None:
+    ledger.record([a_submission(1)], admitting(), NOON)
+    stranger = stranding(note="ONBEKENDE_KLANT", ontvanger=STRANGER)
+
+    ledger.strand([stranding(note="rejected"), stranger][::turn])
+
+    assert [each.note for each in dead(ledger)] == ["rejected"]
+
+
 def test_garbage_is_kept_once_with_its_bytes(ledger: SqlLedger) -> None:
     ledger.strand([garbage(), garbage(), garbage(b"anders")])
     ledger.strand([garbage()])

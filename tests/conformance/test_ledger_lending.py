@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from gateway.adapters.ledger import tables
+from gateway.adapters.ledger import delivering, tables
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.delivery import Reason, State
 from gateway.message import Channel, Delivery
@@ -77,6 +77,22 @@ def test_only_the_channels_asked_for_are_lent(ledger: SqlLedger) -> None:
     lent = lend(ledger, channels=frozenset({Channel.PUSH}))
 
     assert [each.channel for each in lent] == [Channel.PUSH]
+
+
+def test_no_more_content_is_lent_at_once_than_fits_but_always_one(
+    ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = strangers_to_each_other(4)
+    ledger.record(batch, admitting(), NOON)
+    size = len(batch[0].canonical)
+
+    lent = []
+    for budget in (2 * size, 1, 2 * size):
+        monkeypatch.setattr(delivering, "LENT_BYTES", budget)
+        lent.append([each.id for each in lend(ledger)])
+
+    ids = [each.delivery_id for each in batch]
+    assert lent == [ids[:2], ids[2:3], ids[3:]]
 
 
 def test_parties_with_an_open_breaker_are_passed_over(ledger: SqlLedger) -> None:

@@ -87,6 +87,7 @@ def test_work_is_found_without_reading_what_is_finished(ledger: SqlLedger) -> No
         lent = lend(ledger)
         ledger.conclude([told(each, State.BEVESTIGD) for each in lent])
         ledger.refill(MUNICIPALITY, NOON, NOON)
+        ledger.rechannel({MUNICIPALITY: Channel.QUEUE, CREDITOR: Channel.POSTBUS}, NOON)
 
     assert len(asked) > 10
     assert whole_tables_read(ledger, asked) == []
@@ -115,6 +116,8 @@ def test_dead_letters_are_found_without_reading_what_was_resolved(ledger: SqlLed
         ledger.strand([gone, Stranding(None, Reason.ONLEESBAAR, "", NOON, b"x")])
         ledger.strand([Stranding(a_submission(1).delivery_id, Reason.GEWEIGERD, "", NOON)])
         letters = [each.id for each in ledger.dead_letters(DeadLetterFilter())]
+        ledger.release(letters, by="ada", why="", at=NOON)
+        ledger.dead_letters(DeadLetterFilter())
         ledger.replay(letters, by="ada", why="", at=NOON)
         ledger.discard(letters, by="ada", why="", at=NOON)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -65,6 +66,58 @@ def test_a_postbus_is_read_page_by_page(ledger: SqlLedger) -> None:
         cursor = page[-1][0]
 
     assert pages == [[1, 2], [3, 4], [5]]
+
+
+def test_a_page_of_a_postbus_ends_at_a_number_of_bytes_but_holds_one(ledger: SqlLedger) -> None:
+    ledger.record(many(4), admitting(Channel.POSTBUS), NOON)
+    size = len(a_submission(1).canonical)
+
+    def page(budget: int) -> list[int]:
+        found = ledger.postbus(MUNICIPALITY, limit=3, budget=budget)
+        return numbers([each for _, each in found])
+
+    assert page(0) == [1]
+    assert page(2 * size) == [1, 2]
+    assert page(2 * size - 1) == [1]
+    assert page(9 * size) == [1, 2, 3]
+
+
+def test_a_postbus_can_be_listed_without_content(ledger: SqlLedger) -> None:
+    ledger.record(many(2), admitting(Channel.POSTBUS), NOON)
+
+    full = ledger.postbus(MUNICIPALITY, limit=9)
+    listed = ledger.postbus(MUNICIPALITY, limit=9, budget=None)
+
+    assert listed == [(cursor, replace(each, canonical=b"")) for cursor, each in full]
+
+
+def test_a_postbus_waits_for_what_waits_on_another_channel(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], admitting(), NOON)
+    ledger.record(many(2, first=2), admitting(Channel.POSTBUS), NOON)
+    ledger.record([a_submission(4)], admitting(Channel.POSTBUS, overtakes=True), NOON)
+    before = numbers([each for _, each in ledger.postbus(MUNICIPALITY, limit=9)])
+    nothing_lent = lend(ledger, channels=frozenset({Channel.POSTBUS}))
+
+    conclude(ledger, State.BEVESTIGD, at=LATER)
+
+    found = [each for _, each in ledger.postbus(MUNICIPALITY, limit=9)]
+    view = ledger.message(CREDITOR, a_uuid("message", 2))
+    assert view is not None
+    assert (before, nothing_lent) == ([4], [])
+    assert numbers(found) == [2, 3, 4]
+    assert (view.state, view.offered_at) == (State.AANGEBODEN, LATER)
+    assert found[0].queued_at == LATER
+
+
+def test_what_needs_no_confirmation_in_a_postbus_lets_a_later_push_go(ledger: SqlLedger) -> None:
+    for number, channel in enumerate((Channel.PUSH, Channel.POSTBUS, Channel.PUSH), 1):
+        ledger.record([a_submission(number)], admitting(channel, awaits_confirmation=False), NOON)
+
+    conclude(ledger, State.BEVESTIGD)
+
+    assert ready(ledger) == [a_submission(2).delivery_id]
+    assert numbers(lend(ledger)) == [3]
+    assert ledger.heal(NOON) == 0
 
 
 def test_nobody_sees_the_postbus_of_another(ledger: SqlLedger) -> None:

@@ -13,6 +13,7 @@ from gateway.adapters.ledger import tables
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.delivery import State
 from gateway.message import Channel
+from gateway.record import DeadLetterFilter
 from tests.conformance.delivering import (
     at_once,
     conclude,
@@ -27,6 +28,7 @@ from tests.conformance.delivering import (
     told,
 )
 from tests.conformance.submissions import (
+    CREDITOR,
     MUNICIPALITY,
     NOON,
     a_submission,
@@ -49,11 +51,11 @@ def stranded(ledger: SqlLedger, count: int = 1, **changes: Any) -> list[int]:
 def test_a_resolved_letter_is_shown_only_when_asked_for(ledger: SqlLedger) -> None:
     letters = stranded(ledger)
 
-    ledger.release(letters, **ADA)
+    ledger.discard(letters, **ADA)
 
     (shown,) = dead(ledger, resolved=True)
     assert dead(ledger) == []
-    assert (shown.resolved, shown.resolved_by) == ("vrijgegeven", "ada")
+    assert (shown.resolved, shown.resolved_by) == ("verworpen", "ada")
     assert shown.resolved_at == LATER
 
 
@@ -129,6 +131,46 @@ def test_a_release_leaves_it_dead_and_lets_the_next_go(ledger: SqlLedger) -> Non
     assert released == letters
     assert state_of(ledger) is State.GESTRAND
     assert numbers(lend(ledger, at=LATER)) == [2]
+
+
+def test_a_released_letter_is_shown_as_long_as_its_delivery_is_dead(ledger: SqlLedger) -> None:
+    letters = stranded(ledger, count=2)
+
+    ledger.release(letters, **ADA)
+
+    (shown,) = dead(ledger)
+    assert (shown.id, shown.resolved, shown.resolved_by) == (letters[0], "vrijgegeven", "ada")
+    assert sum(ledger.count_dead_letters(DeadLetterFilter()).values()) == 1
+    assert dead(ledger, ontvanger=CREDITOR) == []
+
+
+def test_a_released_letter_can_be_replayed_and_blocks_again_when_it_dies_again(
+    ledger: SqlLedger,
+) -> None:
+    letters = stranded(ledger, count=2)
+    ledger.release(letters, **ADA)
+
+    replayed = ledger.replay(letters, **ADA)
+    again = numbers(conclude(ledger, State.GESTRAND, at=LATER))
+
+    assert (replayed, again) == (letters, [1])
+    (newest,) = dead(ledger)
+    assert newest.id not in letters
+    assert newest.resolved is None
+    assert lend(ledger, at=LATER) == []
+    assert ledger.replay(letters, **ADA) == []  # there is a newer one
+    assert ledger.discard(letters, **ADA) == []
+
+
+def test_a_released_letter_can_be_discarded(ledger: SqlLedger) -> None:
+    letters = stranded(ledger)
+    ledger.release(letters, **ADA)
+
+    assert ledger.discard(letters, **ADA) == letters
+    assert ledger.replay(letters, **ADA) == []
+
+    assert state_of(ledger) is State.VERWORPEN
+    assert dead(ledger) == []
 
 
 @pytest.mark.parametrize("act", ["replay", "discard", "release"])

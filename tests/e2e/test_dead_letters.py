@@ -20,7 +20,7 @@ from fixtures.world import BEWINDVOERDER, INCASSO, SE, SHV, SHV_FASE_1, Entry, W
 from gateway.message import Json, Kind, Oin
 from tests.conftest import CANARIES, NewWorld
 from tests.e2e.here import NOTICE, Here, a_notice, reference_of, started
-from tests.e2e.operator import operator, operator_json
+from tests.e2e.operator import Said, operator, operator_json
 from tests.servers.party import eventually
 
 LEAD = kind("schuldregeling", "Kennisgeving")
@@ -314,8 +314,23 @@ async def test_giving_up_or_releasing_lets_the_successor_go(
     assert said.code == 0
     await scene.until_arrived(successor)
     assert (await scene.view(listed["referentienummer"]))["status"] == status
-    again = operator(scene.world, "gestrand", "herhaal", str(number), "--waarom", "toch")
-    assert again.code == 1
+
+
+async def test_what_was_discarded_stays_so_and_what_was_released_may_be_replayed(
+    scene: Scene,
+) -> None:
+    discarded, released = await scene.dead(), await scene.dead()
+    for number, command in ((discarded, "verwerp"), (released, "vrijgeven")):
+        operator(scene.world, "gestrand", command, str(number), "--waarom", "gebeld")
+
+    def again(*which: str) -> Said:
+        return operator(scene.world, "gestrand", "herhaal", *which, "--waarom", "toch")
+
+    assert again(str(discarded)).code == 1
+    assert again("--alles", "--ontvanger", SE).code == 1
+    assert scene.endpoint.taken == []
+    assert "1 herhaald" in again(str(released))
+    await scene.endpoint.until(lambda: len(scene.endpoint.taken) == 1)
 
 
 async def test_a_party_may_choose_that_a_dead_letter_blocks_nobody(

@@ -34,6 +34,7 @@ from fixtures.world import (
     SHV_FASE_1,
     Entry,
     World,
+    free_port,
     the_usual,
 )
 from gateway.adapters.rest_in.factory import parties_app
@@ -306,7 +307,7 @@ async def test_a_client_certificate_from_outside_is_ignored(here: Here) -> None:
 
 
 async def test_a_client_certificate_from_the_proxy_is_believed(elsewhere: Elsewhere) -> None:
-    async with elsewhere(proxies="127.0.0.1") as here:
+    async with elsewhere(proxies="127.0.0.1", admin_port=str(free_port())) as here:
         mine = ("Client-Cert", client_cert(here.json))
         written = here.written(a_notice())
 
@@ -402,6 +403,9 @@ class Broken:
         self.error = error
 
     async def __call__(self, submission: Submission) -> Receipt:
+        raise self.error
+
+    def ping(self) -> NoReturn:
         raise self.error
 
     def directory(self) -> NoReturn:

@@ -32,6 +32,10 @@ def test_numbers_are_seconds_and_bytes() -> None:
     [
         ("GATEWAY_NO_SUCH", "1"),
         ("GATEWAY_PORT", "http"),
+        ("GATEWAY_PORT", "0"),
+        ("GATEWAY_ADMIN_PORT", "65536"),
+        ("GATEWAY_HOST", ""),
+        ("GATEWAY_ADMIN_HOST", " "),
         ("GATEWAY_SKEW", "-1"),
         ("GATEWAY_PROXIES", "proxy.local"),
         ("GATEWAY_ROLES", "ontvangen,slapen"),
@@ -39,6 +43,13 @@ def test_numbers_are_seconds_and_bytes() -> None:
         ("GATEWAY_OIN", "123"),
         ("GATEWAY_ENVIRONMENT", "acceptatie"),
         ("GATEWAY_LEDGER", "mysql://x"),
+        ("GATEWAY_LEDGER", "sqlite:var/gateway.db"),
+        ("GATEWAY_LEDGER", "sqlite://var/gateway.db"),
+        ("GATEWAY_LEDGER", "sqlite:///"),
+        ("GATEWAY_LEDGER", "postgresql:gateway"),
+        ("GATEWAY_LEDGER", "postgresql://gateway@localhost:port/gateway"),
+        ("GATEWAY_BROKER", "localhost"),
+        ("GATEWAY_BROKER", "amqp://gateway@localhost:port/"),
         ("GATEWAY_LARGEST_BODY", str(HARD_LIMIT_BYTES + 1)),
     ],
 )
@@ -61,8 +72,34 @@ def test_production_refuses_a_test_oin() -> None:
     assert load(PRODUCTION).environment == "productie"
 
 
-def test_the_console_shares_a_port_only_on_loopback() -> None:
-    with pytest.raises(SettingsInvalid, match="GATEWAY_ADMIN_PORT"):
-        load({"GATEWAY_HOST": "0.0.0.0"})
+@pytest.mark.parametrize("variable", ["GATEWAY_LEDGER", "GATEWAY_BROKER"])
+@pytest.mark.parametrize("scheme", ["postgresql", "amqp", "mysql"])
+def test_an_address_with_a_password_in_it_is_not_told(scheme: str, variable: str) -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        load({variable: f"{scheme}://gateway:geheim@localhost:port/x"})
 
-    assert load({"GATEWAY_HOST": "0.0.0.0", "GATEWAY_ADMIN_PORT": "8081"}).admin_port == 8081
+    assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"GATEWAY_HOST": "0.0.0.0"},
+        {"GATEWAY_ADMIN_HOST": "0.0.0.0"},
+        {"GATEWAY_PROXIES": "127.0.0.1"},
+    ],
+)
+def test_the_console_shares_a_port_only_on_loopback_without_proxies(
+    setting: dict[str, str],
+) -> None:
+    with pytest.raises(SettingsInvalid, match="GATEWAY_ADMIN_PORT"):
+        load(setting)
+
+    assert load({**setting, "GATEWAY_ADMIN_PORT": "8081"}).admin_port == 8081
+
+
+def test_the_console_listens_on_loopback_unless_told_otherwise() -> None:
+    apart = {"GATEWAY_HOST": "0.0.0.0", "GATEWAY_ADMIN_PORT": "8081"}
+
+    assert load(apart).admin_host == "127.0.0.1"
+    assert load({**apart, "GATEWAY_ADMIN_HOST": "10.0.0.1"}).admin_host == "10.0.0.1"

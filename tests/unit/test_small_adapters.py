@@ -15,7 +15,7 @@ from fixtures.world import SE, SHV
 from gateway.adapters.logs import EventLine
 from gateway.adapters.news import News
 from gateway.adapters.quota import Quota
-from gateway.adapters.refusals import RefusalLog
+from gateway.adapters.refusals import MOST_ENTRIES_PER_MINUTE, RefusalLog
 from gateway.errors import Code, LedgerUnavailable, Refusal
 from gateway.message import Door
 from gateway.record import RefusalEntry
@@ -101,6 +101,18 @@ class TestRefusals:
         await log.flush()
 
         assert [(entry.party, entry.count) for entry in written.entries] == [(None, 10_000)]
+
+    async def test_a_flood_of_one_party_is_counted_beyond_its_first_entries(self) -> None:
+        written = Written()
+        log = RefusalLog(written, lambda: NOW)
+        for _ in range(1_000):
+            log.note(a_refusal(SHV), Door.REST_JSON)
+
+        await log.flush()
+
+        assert {entry.party for entry in written.entries} == {SHV}
+        assert sum(entry.count for entry in written.entries) == 1_000
+        assert len(written.entries) == MOST_ENTRIES_PER_MINUTE + 1
 
     async def test_a_ledger_that_is_down_loses_no_refusal(self) -> None:
         written = Written()

@@ -16,7 +16,6 @@ from gateway.delivery import Reason, State
 from gateway.message import Channel, Delivery, Dialect, Door, Kind, Oin
 from gateway.record import Confirmed, MessageView, Original
 
-
 PAGE_BYTES = 16 * 1024 * 1024
 """A page of a postbus carries no more content than this, unless it is one delivery."""
 
@@ -32,8 +31,9 @@ class Postbus:
         """What lies ready, oldest first, in volgnummer order within a conversation.
 
         At most ``limit`` and, except for the first, no more content than ``budget`` bytes;
-        None leaves the content out. The cursor pages through one listing. What is recorded by another process while
-        somebody pages may get a place before the cursor: start again at 0 to see all.
+        None leaves the content out. The cursor pages through one listing. What is recorded
+        by another process while somebody pages may get a place before the cursor, as does
+        what had to wait for another channel: start again at 0 to see all.
         """
         with self._database.reading() as connection:
             query = lent(content=False) if budget is None else sizes()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 
 from starlette.requests import Request
@@ -58,7 +57,7 @@ def _by_certificate(request: Request, services: Services) -> Oin | None:
         raise Refusal(Code.TOKEN_ONGELDIG)
     try:
         der = base64.b64decode(value[1:-1], validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # also for what is not ASCII
         raise Refusal(Code.TOKEN_ONGELDIG) from error
     registered = services.line.directory().signers.get(hashlib.sha256(der).hexdigest())
     now = services.line.clock()
