@@ -172,6 +172,7 @@ class DeadLetter:
     attempts: int
     resolved: str | None
     resolved_by: str | None
+    resolved_why: str | None
     resolved_at: datetime | None
 
 

@@ -246,5 +246,6 @@ def _plain(one: DeadLetter) -> dict[str, Any]:
         "pogingen": one.attempts,
         "herstel": one.resolved,
         "hersteldDoor": one.resolved_by,
+        "hersteldWaarom": one.resolved_why,
         "hersteldOp": one.resolved_at,
     }

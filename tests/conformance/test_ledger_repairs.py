@@ -56,6 +56,7 @@ def test_a_resolved_letter_is_shown_only_when_asked_for(ledger: SqlLedger) -> No
     (shown,) = dead(ledger, resolved=True)
     assert dead(ledger) == []
     assert (shown.resolved, shown.resolved_by) == ("verworpen", "ada")
+    assert shown.resolved_why
     assert shown.resolved_at == LATER
 
 

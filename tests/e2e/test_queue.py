@@ -428,7 +428,16 @@ async def test_a_replay_puts_each_on_the_right_queue_under_the_same_id(scene: Sc
                 await message.reject(requeue=False)
         await eventually(lambda: len(scene.dead_letters()) == 2, "two dead letters")
 
-        said = operator(scene.world, "gestrand", "herhaal", "--alles", "--waarom", "weer heel")
+        said = operator(
+            scene.world,
+            "gestrand",
+            "herhaal",
+            "--alles",
+            "--reden",
+            "geweigerd",
+            "--waarom",
+            "weer heel",
+        )
 
         assert "2 herhaald" in said
         for party in (one, other):

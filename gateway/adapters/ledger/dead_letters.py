@@ -135,6 +135,7 @@ _COLUMNS = (
     dead_letter.c.stranded_at,
     dead_letter.c.resolved,
     dead_letter.c.resolved_by,
+    dead_letter.c.resolved_why,
     dead_letter.c.resolved_at,
     delivery.c.delivery_id,
     delivery.c.ontvanger,
@@ -180,6 +181,7 @@ def _as_dead_letter(row: Any) -> DeadLetter:
         attempts=row.attempts or 0,
         resolved=row.resolved,
         resolved_by=row.resolved_by,
+        resolved_why=row.resolved_why,
         resolved_at=row.resolved_at,
     )
 
