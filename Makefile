@@ -33,10 +33,10 @@ run: setup ## keep the gateway running; status at http://127.0.0.1:8080/console
 	@$(RUN) -m gateway dienst
 
 servers: ## install RabbitMQ and PostgreSQL for the tests (never started as a service)
-	@bash deploy/servers.sh
+	@sh deploy/servers.sh
 
 test: setup-dev ## the whole suite, with a private RabbitMQ and PostgreSQL of its own
-	@if [ "$$(id -u)" = 0 ]; then bash deploy/servers.sh; fi
+	@sh deploy/servers.sh
 	@GATEWAY_TESTS_ALL=1 $(RUN) -m pytest
 
 check: setup-dev ## format, lint, types, import contracts, generated pages
@@ -58,7 +58,7 @@ docs: setup-dev ## write the generated pages again
 	@$(RUN) -m docs.levering
 
 bench: setup-dev ## microseconds per station, messages per second
-	@if [ "$$(id -u)" = 0 ]; then bash deploy/servers.sh; fi
+	@sh deploy/servers.sh
 	@$(RUN) -m bench
 
 clean: ## remove what the gateway and the checks left behind
