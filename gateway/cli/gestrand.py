@@ -114,64 +114,32 @@ def toon(
     )
 
 
-@app.command()
-def herhaal(
-    nummers: Ids = None,
-    *,
-    waarom: Waarom,
-    ontvanger: Ontvanger = None,
-    afzender: Afzender = None,
-    soort: Soort = None,
-    reden: Reden = None,
-    sinds: Sinds = None,
-    tot: Tot = None,
-    alles: Alles = False,
-    proef: Proef = False,
-    door: Door = None,
-) -> None:
-    """Bied opnieuw aan, onder dezelfde aflever-id."""
-    which = _filter(nummers, ontvanger, afzender, soort, reden, sinds, tot)
-    _resolve("herhaald", "replay", which, waarom, door, alles=alles, proef=proef)
+def _repair(name: str, done: str, method: str, explained: str) -> None:
+    """Hang a command under ``gateway gestrand`` that does ``method`` of the ledger."""
+
+    def command(
+        nummers: Ids = None,
+        *,
+        waarom: Waarom,
+        ontvanger: Ontvanger = None,
+        afzender: Afzender = None,
+        soort: Soort = None,
+        reden: Reden = None,
+        sinds: Sinds = None,
+        tot: Tot = None,
+        alles: Alles = False,
+        proef: Proef = False,
+        door: Door = None,
+    ) -> None:
+        which = _filter(nummers, ontvanger, afzender, soort, reden, sinds, tot)
+        _resolve(done, method, which, waarom, door, alles=alles, proef=proef)
+
+    app.command(name, help=explained)(command)
 
 
-@app.command()
-def verwerp(
-    nummers: Ids = None,
-    *,
-    waarom: Waarom,
-    ontvanger: Ontvanger = None,
-    afzender: Afzender = None,
-    soort: Soort = None,
-    reden: Reden = None,
-    sinds: Sinds = None,
-    tot: Tot = None,
-    alles: Alles = False,
-    proef: Proef = False,
-    door: Door = None,
-) -> None:
-    """Geef voorgoed op; wat erachter wacht, gaat door."""
-    which = _filter(nummers, ontvanger, afzender, soort, reden, sinds, tot)
-    _resolve("verworpen", "discard", which, waarom, door, alles=alles, proef=proef)
-
-
-@app.command()
-def vrijgeven(
-    nummers: Ids = None,
-    *,
-    waarom: Waarom,
-    ontvanger: Ontvanger = None,
-    afzender: Afzender = None,
-    soort: Soort = None,
-    reden: Reden = None,
-    sinds: Sinds = None,
-    tot: Tot = None,
-    alles: Alles = False,
-    proef: Proef = False,
-    door: Door = None,
-) -> None:
-    """Laat liggen, maar laat door wat erachter wacht."""
-    which = _filter(nummers, ontvanger, afzender, soort, reden, sinds, tot)
-    _resolve("vrijgegeven", "release", which, waarom, door, alles=alles, proef=proef)
+_repair("herhaal", "herhaald", "replay", "Bied opnieuw aan, onder dezelfde aflever-id.")
+_repair("verwerp", "verworpen", "discard", "Geef voorgoed op; wat erachter wacht, gaat door.")
+_repair("vrijgeven", "vrijgegeven", "release", "Laat liggen, maar laat door wat erachter wacht.")
 
 
 def _resolve(
@@ -211,6 +179,8 @@ def _resolve(
     missed = len(found) - len(changed)
     if missed:
         screen.print(f"{missed} intussen al door een ander hersteld.")
+    if len(found) >= which.limit:
+        screen.print("Er kunnen er meer zijn: geef dezelfde opdracht nog eens.")
 
 
 def _narrows(which: DeadLetterFilter) -> bool:

@@ -165,7 +165,6 @@ async def test_an_endpoint_that_stays_away_is_given_up_after_its_time(
         view = await scene.until(reference, "gestrand")
 
         assert view["reden"] == "opgegeven"
-        assert view["pogingen"] > 1
 
 
 # Replay
