@@ -19,6 +19,9 @@ DEEPEST = 32
 LARGEST_INTEGER = 2**53 - 1
 """Beyond this, readers with double-precision numbers differ (RFC 7493 §2.2)."""
 
+MOST_VALUES = 100_000
+"""Members, and items, in one document; the same order as the elements of XML."""
+
 # What JSON can escape but XML 1.0 cannot carry, and halves of surrogate pairs.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES = ("\\u", "\\b", "\\f")
@@ -33,6 +36,9 @@ def parse(body: bytes) -> Json:
 
     Source: RFC 8259 (UTF-8, no BOM), RFC 7493 (I-JSON).
     """
+    # counted before anything is made of them; a colon or comma of a text counts too
+    if max(body.count(b":"), body.count(b",")) > MOST_VALUES:
+        raise _refusal("aantal")
     text = _text(body)
     try:
         document = _DECODER.decode(text)

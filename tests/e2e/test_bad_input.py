@@ -272,7 +272,7 @@ async def test_an_xml_bomb_costs_less_than_a_second_and_little_memory(
         spent = time.process_time() - began
 
     assert problem_of(answer)["code"] == code
-    assert spent < 1
+    assert spent < 1, spent
     assert memory() < 100 * MEBIBYTE
 
 
@@ -285,8 +285,8 @@ async def test_a_json_bomb_costs_less_than_a_second_and_little_memory(here: Here
         answer = await here.post(sent)
         spent = time.process_time() - began
 
-    assert problem_of(answer)["code"] == "SCHEMA_ONGELDIG"
-    assert spent < 1
+    assert problem_of(answer)["code"] == "JSON_ONGELDIG"
+    assert spent < 1, spent
     assert memory() < 200 * MEBIBYTE
 
 
@@ -505,12 +505,12 @@ async def test_nothing_of_a_refused_message_is_on_the_disk(
     tmp_path: Path, new_world: NewWorld
 ) -> None:
     async with started(new_world(tmp_path, parties())) as here:
-        for row in (*UNKNOWN, *SAID):  # those that got furthest
+        for row in SAID:  # those that got furthest
             await here.post(row.make(here))
         noted = await here.refusals()
 
     kept = everything_in(tmp_path)
-    assert len(noted) == len(UNKNOWN) + len(SAID)
+    assert len(noted) == len(SAID)
     assert [word for word in CANARIES if word.encode() in kept] == []
 
 

@@ -71,6 +71,12 @@ class Scene:
         await self.until(reference, "gestrand", told.get("sender", SHV))
         return self.number_of(reference)
 
+    def mend(self, *arguments: str) -> Said:
+        """What an operator does; the courier looks at once, not within its second."""
+        said = operator(self.world, "gestrand", *arguments)
+        self.here.gateway.services.news.ring()
+        return said
+
     def number_of(self, reference: str) -> int:
         """The number of the open dead letter of a message."""
         listed = operator_json(self.world, "gestrand", "lijst")
@@ -191,10 +197,10 @@ async def test_a_replay_brings_the_message_under_the_same_delivery_id(scene: Sce
 
 async def test_a_second_replay_says_that_it_is_repaired_already(scene: Scene) -> None:
     number = str(await scene.dead())
-    operator(scene.world, "gestrand", "herhaal", number, "--waarom", "hersteld")
+    scene.mend("herhaal", number, "--waarom", "hersteld")
     await scene.endpoint.until(lambda: len(scene.endpoint.taken) == 1)
 
-    again = operator(scene.world, "gestrand", "herhaal", number, "--waarom", "nog eens")
+    again = scene.mend("herhaal", number, "--waarom", "nog eens")
 
     assert again.code == 1
     assert f"Niet (meer) open: {number}" in again
@@ -204,7 +210,7 @@ async def test_a_second_replay_says_that_it_is_repaired_already(scene: Scene) ->
 async def test_a_message_that_is_refused_again_is_a_new_dead_letter(scene: Scene) -> None:
     first = await scene.dead()
     scene.endpoint.script.append(NO)
-    operator(scene.world, "gestrand", "herhaal", str(first), "--waarom", "te vroeg")
+    scene.mend("herhaal", str(first), "--waarom", "te vroeg")
     await scene.endpoint.until(lambda: scene.endpoint.seen == 2)
     await eventually(
         lambda: len(operator_json(scene.world, "gestrand", "lijst")) == 1, "it strands again"
@@ -222,9 +228,7 @@ async def test_a_trial_shows_what_would_happen_and_does_nothing(scene: Scene) ->
     number = await scene.dead()
 
     for command in ("herhaal", "verwerp", "vrijgeven"):
-        said = operator(
-            scene.world, "gestrand", command, str(number), "--waarom", "kijken", "--proef"
-        )
+        said = scene.mend(command, str(number), "--waarom", "kijken", "--proef")
         assert said.code == 0
         assert NOTICE.name in said
 
@@ -238,8 +242,8 @@ async def test_nothing_moves_without_a_reason_or_without_saying_what(scene: Scen
     number = await scene.dead()
 
     for command in ("herhaal", "verwerp", "vrijgeven"):
-        assert operator(scene.world, "gestrand", command, str(number)).code == 2
-        assert operator(scene.world, "gestrand", command, "--waarom", "zomaar").code == 2
+        assert scene.mend(command, str(number)).code == 2
+        assert scene.mend(command, "--waarom", "zomaar").code == 2
 
     assert len(operator_json(scene.world, "gestrand", "lijst")) == 1
     assert actions(scene.world) == []
@@ -250,7 +254,7 @@ async def test_who_did_what_and_why_is_written_down(scene: Scene) -> None:
     reasons = {"herhaal": "hersteld", "verwerp": "dubbel", "vrijgeven": "wordt nagebeld"}
 
     for number, (command, why) in zip(letters, reasons.items(), strict=True):
-        operator(scene.world, "gestrand", command, str(number), "--waarom", why, "--door", "Sam")
+        scene.mend(command, str(number), "--waarom", why, "--door", "Sam")
 
     assert actions(scene.world) == [
         ("Sam", "hersteld", "herhaald", f"[{letters[0]}]"),
@@ -292,7 +296,7 @@ async def test_a_successor_of_a_dead_letter_waits_until_it_is_replayed(scene: Sc
     await scene.until_arrived(other)
     assert (await scene.view(successor))["status"] == "wacht"
 
-    operator(scene.world, "gestrand", "herhaal", str(number), "--waarom", "hersteld")
+    scene.mend("herhaal", str(number), "--waarom", "hersteld")
 
     await scene.until_arrived(other, listed["referentienummer"], successor)
 
@@ -308,7 +312,7 @@ async def test_giving_up_or_releasing_lets_the_successor_go(
     (listed,) = operator_json(scene.world, "gestrand", "lijst")
     successor = await scene.tell(talk=talk)
 
-    said = operator(scene.world, "gestrand", command, str(number), "--waarom", "gebeld")
+    said = scene.mend(command, str(number), "--waarom", "gebeld")
 
     assert said.code == 0
     await scene.until_arrived(successor)
@@ -320,10 +324,10 @@ async def test_what_was_discarded_stays_so_and_what_was_released_may_be_replayed
 ) -> None:
     discarded, released = await scene.dead(), await scene.dead()
     for number, command in ((discarded, "verwerp"), (released, "vrijgeven")):
-        operator(scene.world, "gestrand", command, str(number), "--waarom", "gebeld")
+        scene.mend(command, str(number), "--waarom", "gebeld")
 
     def again(*which: str) -> Said:
-        return operator(scene.world, "gestrand", "herhaal", *which, "--waarom", "toch")
+        return scene.mend("herhaal", *which, "--waarom", "toch")
 
     assert again(str(discarded)).code == 1
     assert again("--alles", "--ontvanger", SE).code == 1
@@ -370,7 +374,7 @@ async def test_dead_letters_are_found_by_every_filter_and_counted(scene: Scene) 
     assert found("--reden", "opgegeven") == []
     assert found("--sinds", past, "--tot", soon) == numbers
     assert found("--sinds", soon) == found("--tot", past) == []
-    said = operator(scene.world, "gestrand", "lijst")
+    said = scene.mend("lijst")
     counted = [line.split() for line in said.partition("Aantallen")[2].splitlines()]
     assert [SE, LEAD.name, "geweigerd", "1"] in counted
     assert [SE, NOTICE.name, "geweigerd", "2"] in counted
@@ -381,7 +385,7 @@ async def test_all_that_matches_a_filter_is_repaired_at_once_and_nothing_else(sc
         await scene.dead(sender=sender)
     filters = ("--alles", "--afzender", SHV_FASE_1, "--reden", "geweigerd")
 
-    said = operator(scene.world, "gestrand", "herhaal", *filters, "--waarom", "storing voorbij")
+    said = scene.mend("herhaal", *filters, "--waarom", "storing voorbij")
     await scene.endpoint.until(lambda: len(scene.endpoint.taken) == 2)
 
     (left,) = operator_json(scene.world, "gestrand", "lijst")
@@ -391,13 +395,13 @@ async def test_all_that_matches_a_filter_is_repaired_at_once_and_nothing_else(sc
 
 async def test_the_way_of_a_dead_letter_is_told_without_its_content(scene: Scene) -> None:
     number = await scene.dead()
-    operator(scene.world, "gestrand", "herhaal", str(number), "--waarom", "hersteld")
+    scene.mend("herhaal", str(number), "--waarom", "hersteld")
     await scene.endpoint.until(lambda: len(scene.endpoint.taken) == 1)
     (one,) = operator_json(scene.world, "gestrand", "lijst", "--hersteld")
     await scene.until(one["referentienummer"], "bevestigd")
 
     told = operator_json(scene.world, "gestrand", "toon", str(number))
-    said = operator(scene.world, "gestrand", "toon", str(number))
+    said = scene.mend("toon", str(number))
 
     steps = [step["stap"] for step in told["weg"]]
     assert steps[:2] == ["ontvangen", "vastgelegd"]
@@ -408,8 +412,8 @@ async def test_the_way_of_a_dead_letter_is_told_without_its_content(scene: Scene
 
 
 async def test_a_number_that_does_not_exist_is_said_to_be_unknown(scene: Scene) -> None:
-    assert operator(scene.world, "gestrand", "toon", "99").code == 1
-    assert operator(scene.world, "gestrand", "herhaal", "99", "--waarom", "hersteld").code == 1
+    assert scene.mend("toon", "99").code == 1
+    assert scene.mend("herhaal", "99", "--waarom", "hersteld").code == 1
 
 
 async def test_dead_letters_of_one_party_do_not_hold_up_others(scene: Scene) -> None:

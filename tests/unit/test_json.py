@@ -166,3 +166,18 @@ def test_whatever_can_be_said_is_read_as_it_was_written(
     written = stdlib.dumps(document, ensure_ascii=ascii_only).encode()
 
     assert json.parse(written) == document
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{" + b",".join(b'"a%d":{}' % number for number in range(150_000)) + b"}",
+        b'{"a":[' + b"[]," * 150_000 + b"[]]}",
+    ],
+    ids=["members", "items"],
+)
+def test_a_document_of_very_many_values_is_refused_before_it_is_made(body: bytes) -> None:
+    began = time.process_time()
+
+    assert refused(body) == "aantal"
+    assert time.process_time() - began < 0.1
