@@ -196,6 +196,8 @@ def machine() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        # of others too: figures of a machine that is busy are not figures of the gateway
+        "load_before": f"{os.getloadavg()[0]:.2f}",
     }
 
 
