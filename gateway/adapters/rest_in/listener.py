@@ -19,6 +19,7 @@ FIRST_PART_OF_BODY_BYTES = 256 * 1024
 """What may come along with the end of a head in one read."""
 
 HEAD_WITHIN_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 75
 
 
 class BoundedHead(HttpToolsProtocol):
@@ -105,6 +106,8 @@ def server(app: ASGIApp, *, stop_within: float) -> Server:
             date_header=False,
             lifespan="off",
             proxy_headers=False,
+            # longer than proxies keep an idle connection, so that they close it, not we
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             # half of the files for connections: the ledger, the broker and push need theirs
             limit_concurrency=max(64, min(files // 2, 4096)),
             timeout_graceful_shutdown=int(stop_within),
