@@ -29,7 +29,7 @@ from gateway.adapters.clock import utc_now
 from gateway.adapters.courier import Courier, Pace
 from gateway.adapters.directory_watch import DirectoryWatch
 from gateway.adapters.egress import Egress, SystemResolver
-from gateway.adapters.keys import GatewayKeys
+from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
 from gateway.adapters.ledger.writer import Writer
 from gateway.adapters.ledger_work import LedgerWork
@@ -47,7 +47,6 @@ from gateway.adapters.tokens import TokenIssuer
 from gateway.errors import Fault
 from gateway.message import Channel, Receipt, Submission
 from gateway.pipeline import ChannelOut, Line, admission, dispatch
-from gateway.prepare import load_digest_key
 from gateway.record import Ledger, RefusalEntry
 from gateway.routing.directory import Directory
 from gateway.schemas import Catalogue
@@ -109,10 +108,11 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
         Fault: something does not answer or was not prepared (``gateway inrichten``).
     """
     async with AsyncExitStack() as stack:
-        keys = GatewayKeys.load(settings.keys)
-        if keys.oin != settings.oin:
-            raise Fault(f"the keys in {settings.keys} are of {keys.oin}, not of {settings.oin}")
-        ledger = open_ledger(settings.ledger)
+        keyring = Keyring.load(settings.keys)
+        owner = keyring.signing.oin
+        if owner != settings.oin:
+            raise Fault(f"the keys in {settings.keys} are of {owner}, not of {settings.oin}")
+        ledger = open_ledger(settings.ledger, keyring)
         stack.callback(ledger.close)
         broker = Broker(settings.broker, settings.oin) if settings.broker else None
 
@@ -126,7 +126,7 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
             follow,
             production=settings.environment == "productie",
         )
-        services = _services(settings, keys, ledger, watch)
+        services = _services(settings, keyring, ledger, watch)
         stack.push_async_callback(services.writer.close)
         await watch.refresh()
         if broker is not None:
@@ -151,7 +151,7 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
 
 def _services(
     settings: Settings,
-    keys: GatewayKeys,
+    keyring: Keyring,
     ledger: SqlLedger,
     watch: DirectoryWatch,
 ) -> Services:
@@ -171,8 +171,8 @@ def _services(
         url=settings.url.rstrip("/"),
         catalogue=Catalogue.load(),
         check=Signatures(),
-        sealer=Seal(keys),
-        digest_key=load_digest_key(settings.keys),
+        sealer=Seal(keyring.signing),
+        digest_key=keyring.digest,
         skew=settings.skew,
         directory=watch,
         clock=utc_now,
@@ -189,8 +189,8 @@ def _services(
         settings=settings,
         ledger=ledger,
         writer=writer,
-        tokens=TokenIssuer(keys, watch, settings.url),
-        keys=keys,
+        tokens=TokenIssuer(keyring.signing, watch, settings.url),
+        keys=keyring.signing,
         refusals=RefusalLog(refuse, utc_now),
         news=news,
         bodies=Bodies(),

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from gateway.adapters.clock import utc_now
-from gateway.adapters.keys import GatewayKeys
-from gateway.adapters.ledger.migrate import COMMAND, migrate
+from gateway.adapters.keyring import Keyring, make_missing
+from gateway.adapters.ledger.migrate import migrate
 from gateway.errors import Fault
 from gateway.settings import Settings
-
-DIGEST_KEY = "samenvatting.sleutel"
-"""File of the key under the business digests, in the folder of keys."""
-
-DIGEST_KEY_BYTES = 32
 
 _NOT_THE_OWNER = 0o077  # permission bits of everybody else
 
@@ -34,15 +25,10 @@ def prepare(settings: Settings) -> list[str]:
     Raises:
         Fault: the ledger does not answer, or keys or files cannot be made or read.
     """
-    done = []
+    done: list[str] = []
     with _on_disk(settings.keys):
-        if not any(settings.keys.glob("*.pem")):
-            GatewayKeys.create(settings.keys, settings.oin, at=utc_now())
-            done.append(f"Sleutels gemaakt in {settings.keys}.")
-        if not (settings.keys / DIGEST_KEY).exists():
-            _write_digest_key(settings.keys)
-            done.append("Sleutel voor samenvattingen gemaakt.")
-    load_digest_key(settings.keys)
+        done += make_missing(settings.keys, settings.oin)
+    Keyring.load(settings.keys)
     file = make_url(settings.ledger).database or ""
     if settings.ledger.startswith("sqlite:///") and file != ":memory:":
         with _on_disk(Path(file)):
@@ -50,50 +36,6 @@ def prepare(settings: Settings) -> list[str]:
     migrate(settings.ledger)
     done.append("Het grootboek heeft de tabellen van deze versie.")
     return done
-
-
-def load_digest_key(folder: Path) -> bytes:
-    """The key under the business digests.
-
-    Raises:
-        Fault: it is missing, too short, or others than its owner have rights to it.
-    """
-    path = folder / DIGEST_KEY
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            key = file.read()
-    except FileNotFoundError as error:
-        raise Fault(f"{path} is missing: restore it, or make one with '{COMMAND}'") from error
-    except OSError as error:
-        raise Fault(f"{path} cannot be read ({error.strerror}); see '{COMMAND}'") from error
-    if mode & _NOT_THE_OWNER:
-        raise Fault(f"{path} is open to others: chmod it to 600, then run '{COMMAND}'")
-    if len(key) < DIGEST_KEY_BYTES:
-        raise Fault(
-            f"{path} is shorter than {DIGEST_KEY_BYTES} bytes: restore it, or remove it and "
-            f"run '{COMMAND}'"
-        )
-    return key
-
-
-def _write_digest_key(folder: Path) -> None:
-    """Under its own name it is whole, or not there."""
-    descriptor, name = tempfile.mkstemp(prefix=f"{DIGEST_KEY}.", dir=folder)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(DIGEST_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).rename(folder / DIGEST_KEY)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    within = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(within)
-    finally:
-        os.close(within)
 
 
 def _make_private(file: Path) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +27,7 @@ from gateway.message import (
     Oin,
     Receipt,
     Submission,
+    canonical_form,
 )
 
 
@@ -45,16 +45,6 @@ def business_digest(message: Canonical, key: bytes) -> str:
     del stuurgegevens["tijdstip"]
     said = canonical_form({"kind": str(message.kind), "content": content})
     return hmac.new(key, said, hashlib.sha256).hexdigest()
-
-
-def canonical_form(document: Json) -> bytes:
-    """The RFC 8785 form of a document of the contract.
-
-    The contract has no floating-point numbers, no integers beyond 2**53 and ASCII
-    member names. Within that the sorted form of the standard library is the RFC 8785
-    form, several times faster than an implementation for all JSON (a test compares).
-    """
-    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _without_attachment_bytes(document: Json) -> Json:
@@ -347,8 +337,14 @@ class Ledger(Protocol):
         """Leave these dead but let their successors go."""
         ...
 
-    def refill(self, ontvanger: Oin, since: datetime, at: datetime) -> int:
-        """Offer again what was offered on a queue since then and never confirmed."""
+    def refill(
+        self, ontvanger: Oin, since: datetime, at: datetime, until: datetime | None = None
+    ) -> int:
+        """Offer again what was offered on a queue since then and never confirmed.
+
+        Args:
+            until: Leave alone what was offered after this.
+        """
         ...
 
     def rechannel(self, channels: Mapping[Oin, Channel], at: datetime) -> int:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from gateway.adapters.ledger.ledger import open_ledger
-from gateway.cli.given import an_oin, not_blank, who
+from gateway.cli.given import an_oin, not_blank, the_ledger, who
 from gateway.cli.screen import AsJson, as_json, screen, table
 from gateway.delivery import Reason
 from gateway.record import DeadLetter, DeadLetterFilter
-from gateway.settings import load
 
 app = typer.Typer(help="Gestrande berichten bekijken en herstellen.", no_args_is_help=True)
 
@@ -72,7 +69,7 @@ def lijst(
     json: AsJson = False,
 ) -> None:
     """Welke berichten zijn gestrand, en hoeveel per ontvanger, soort en reden?"""
-    ledger = open_ledger(load(os.environ).ledger)
+    ledger = the_ledger()
     which = _filter(None, ontvanger, afzender, soort, reden, sinds, tot, resolved=hersteld)
     found = ledger.dead_letters(which)
     if json:
@@ -94,7 +91,7 @@ def toon(
     nummer: Annotated[int, typer.Argument(min=1, max=LARGEST)], *, json: AsJson = False
 ) -> None:
     """Alles over één gestrand bericht, zonder inhoud."""
-    ledger = open_ledger(load(os.environ).ledger)
+    ledger = the_ledger()
     found = ledger.dead_letters(DeadLetterFilter(ids=(nummer,), resolved=True))
     if not found:
         screen.print(f"Nummer {nummer} bestaat niet. Zie: gateway gestrand lijst --hersteld")
@@ -157,7 +154,7 @@ def _resolve(
     if not which.ids and not (alles and _narrows(which)):
         screen.print("Noem nummers, of geef --alles met een filter.")
         raise typer.Exit(2)
-    ledger = open_ledger(load(os.environ).ledger)
+    ledger = the_ledger()
     # one that was released can still be replayed or discarded, but only by its number
     also_released = which.ids and method != "release"
     found = [one for one in ledger.dead_letters(which) if also_released or one.resolved is None]

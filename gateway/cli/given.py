@@ -6,8 +6,21 @@ import getpass
 import os
 import re
 
+from gateway.adapters.keyring import Keyring
+from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
 from gateway.errors import Fault
 from gateway.message import Oin
+from gateway.settings import load
+
+
+def the_ledger() -> SqlLedger:
+    """The ledger of the gateway that the environment describes, opened with its keys.
+
+    Raises:
+        Fault: it was not prepared, or does not answer.
+    """
+    settings = load(os.environ)
+    return open_ledger(settings.ledger, Keyring.load(settings.keys))
 
 
 def an_oin(option: str, text: str) -> Oin:

@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.adapters.ledger.ledger import open_ledger
 from gateway.adapters.register import MODULES, DirectoryInvalid, difference, directory_of, text_of
-from gateway.cli.given import who
+from gateway.cli.given import the_ledger, who
 from gateway.cli.screen import AsJson, as_json, screen, table
 from gateway.errors import Fault
 from gateway.settings import Settings, load
@@ -29,7 +28,7 @@ def toepassen(
 ) -> None:
     """Toon wat een register verandert en pas het toe; elk proces volgt binnen 5 seconden."""
     settings = load(os.environ)
-    ledger, by = open_ledger(settings.ledger), who(door)
+    ledger, by = the_ledger(), who(door)
     text = _text_in(bestand, settings)
     version, current = ledger.directory()
     rows = difference(current, text)
@@ -73,7 +72,7 @@ def _text_in(file: Path, settings: Settings) -> str:
 @app.command()
 def toon(*, json: AsJson = False) -> None:
     """Toon wie er is aangesloten."""
-    version, text = open_ledger(load(os.environ).ledger).directory()
+    version, text = the_ledger().directory()
     parties = directory_of(version, text).parties.values()
     if json:
         as_json(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from gateway.errors import Code, Finding, Refusal
-from gateway.message import Admitted, Canonical, Oin, Submission, as_bytes
+from gateway.message import Admitted, Canonical, Oin, Submission, canonical_form
 from gateway.replies import receipt
 from gateway.routing.directory import Directory, Party
 from gateway.routing.lanes import overtakes
@@ -49,7 +49,7 @@ def admit(
         awaits_confirmation=recipient.awaits_confirmation,
         blocks=recipient.blocks,
         overtakes=overtakes(message),
-        receipt=as_bytes(
+        receipt=canonical_form(
             receipt(
                 submission,
                 channel=recipient.channel,

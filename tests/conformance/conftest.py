@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.keyring import a_keyring
 from gateway.adapters.ledger.ledger import SqlLedger, ledger_in_memory, open_ledger
 from gateway.adapters.ledger.migrate import migrate
 from tests.conformance.submissions import NOON
@@ -35,7 +36,7 @@ Open = Callable[[], SqlLedger]
 
 def _opener(kind: str, request: pytest.FixtureRequest) -> Open:
     if kind == "sqlite-memory":
-        return lambda: ledger_in_memory(clock=at_noon)
+        return lambda: ledger_in_memory(a_keyring(), clock=at_noon)
     if kind == "postgres":
         address = str(request.getfixturevalue("postgres_url"))
     else:
@@ -43,7 +44,7 @@ def _opener(kind: str, request: pytest.FixtureRequest) -> Open:
         file = folder / "ledger.db"
         shutil.copy(request.getfixturevalue("migrated_file"), file)
         address = f"sqlite:///{file}"
-    return lambda: open_ledger(address, clock=at_noon)
+    return lambda: open_ledger(address, a_keyring(), clock=at_noon)
 
 
 @pytest.fixture(params=[IN_MEMORY, IN_FILE, ON_SERVER])

@@ -16,6 +16,7 @@ from gateway.message import (
     Dialect,
     Door,
     Header,
+    Json,
     Kind,
     Oin,
     Received,
@@ -44,7 +45,7 @@ def a_submission(number: int = 1, **changes: Any) -> Submission:
         number: Decides referentienummer, receipt id and delivery id.
         changes: Fields of the header, and ``body``, ``canonical``, ``digest``,
             ``receipt_id``, ``delivery_id``, ``door``, ``dialect``, ``kind``, ``at``,
-            ``signature``, ``warnings``.
+            ``signature``, ``stuurgegevens``, ``warnings``.
     """
     given = dict(changes)
     about = (number, given.get("afzender", CREDITOR))
@@ -57,6 +58,7 @@ def a_submission(number: int = 1, **changes: Any) -> Submission:
         signature=given.pop("signature", None),
         digest=given.pop("digest_header", None),
     )
+    stuurgegevens: Json = given.pop("stuurgegevens", {})
     warnings: tuple[Finding, ...] = given.pop("warnings", ())
     kind: Kind = given.pop("kind", KENNISGEVING)
     drawn = {
@@ -76,7 +78,8 @@ def a_submission(number: int = 1, **changes: Any) -> Submission:
     header = replace(header, **given)
     signer = Signer(header.afzender, "f" * 64, "PS256")
     verified = Verified(received, signer, {})
-    message = Canonical(verified, kind, header, {}, warnings)
+    document: Json = {"kennisgeving": {"stuurgegevens": stuurgegevens}}
+    message = Canonical(verified, kind, header, document, warnings)
     return Submission(message=message, **drawn)
 
 
@@ -102,7 +105,7 @@ def admitting(channel: Channel = Channel.PUSH, **changes: Any) -> Admit:
             ontvanger=submission.message.header.ontvanger,
             channel=channel,
             awaits_confirmation=True,
-            receipt=b'{"ontvangstbevestiging":"' + submission.receipt_id.encode() + b'"}',
+            receipt=b'{"ontvangstbevestiging":{"id":"%s"}}' % submission.receipt_id.encode(),
         )
         return replace(admitted, **changes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sqlite3
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -14,12 +15,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.exc import DBAPIError
 
+from fixtures.keyring import a_keyring
 from gateway.adapters.ledger.database import Database, LedgerBug, connect, translated
-from gateway.adapters.ledger.ledger import open_ledger
+from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
 from gateway.adapters.ledger.migrate import COMMAND, migrate
 from gateway.adapters.ledger.tables import metadata
 from gateway.errors import Fault, LedgerUnavailable
 from tests.conformance.submissions import NOON, a_submission, admitting
+
+
+def opened_as_usual(address: str) -> SqlLedger:
+    return open_ledger(address, a_keyring())
+
 
 BEGIN_AND_LOCK = "BEGIN IMMEDIATE"
 
@@ -94,13 +101,13 @@ def test_migrating_from_nothing_makes_exactly_the_tables_of_the_code(
 
 def test_migrating_twice_is_harmless(empty_address: str) -> None:
     migrate(empty_address)
-    ledger = open_ledger(empty_address)
+    ledger = open_ledger(empty_address, a_keyring())
     ledger.record([a_submission(1)], admitting(), NOON)
     ledger.close()
 
     migrate(empty_address)
 
-    ledger = open_ledger(empty_address)
+    ledger = open_ledger(empty_address, a_keyring())
     assert ledger.message(a_submission(1).message.header.afzender, a_ref()) is not None
     ledger.close()
 
@@ -111,17 +118,18 @@ def a_ref() -> str:
 
 def test_a_ledger_without_tables_is_refused_with_what_to_do(empty_address: str) -> None:
     with pytest.raises(Fault, match=f"no tables.*{COMMAND}"):
-        open_ledger(empty_address)
+        open_ledger(empty_address, a_keyring())
 
 
-@pytest.mark.parametrize("command", [open_ledger, migrate])
-def test_a_ledger_of_a_newer_gateway_is_refused(empty_address: str, command: object) -> None:
+@pytest.mark.parametrize("command", [opened_as_usual, migrate])
+def test_a_ledger_of_a_newer_gateway_is_refused(
+    empty_address: str, command: Callable[[str], object]
+) -> None:
     migrate(empty_address)
     database = connect(empty_address)
     with database.writing() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     database.engine.dispose()
-    assert callable(command)
 
     with pytest.raises(Fault, match="newer"):
         command(empty_address)
@@ -140,13 +148,13 @@ def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
 
 def test_a_ledger_in_a_folder_that_is_not_there_does_not_answer(tmp_path: Path) -> None:
     with pytest.raises(LedgerUnavailable):
-        open_ledger(f"sqlite:///{tmp_path / 'nowhere' / 'ledger.db'}")
+        open_ledger(f"sqlite:///{tmp_path / 'nowhere' / 'ledger.db'}", a_keyring())
 
 
 def test_a_file_that_somebody_keeps_locked_does_not_answer(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path / 'ledger.db'}"
     migrate(address)
-    ledger = open_ledger(address, patience_s=0)
+    ledger = open_ledger(address, a_keyring(), patience_s=0)
     other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     other.execute(BEGIN_AND_LOCK)
 
@@ -167,7 +175,7 @@ def test_a_server_that_is_not_there_does_not_answer() -> None:
         port = taken.getsockname()[1]
 
         with pytest.raises(LedgerUnavailable):
-            open_ledger(f"postgresql://gateway@127.0.0.1:{port}/gateway")
+            open_ledger(f"postgresql://gateway@127.0.0.1:{port}/gateway", a_keyring())
 
 
 def _every_kind(parent: type[Exception]) -> set[type[Exception]]:

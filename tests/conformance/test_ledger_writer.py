@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from fixtures.keyring import a_keyring
 from gateway.adapters.ledger.ledger import SqlLedger, ledger_in_memory
 from gateway.adapters.ledger.writer import LARGEST_BATCH, Writer
 from gateway.errors import Code, LedgerUnavailable, Overloaded, Refusal
@@ -61,7 +62,7 @@ async def writing(ledger: object, admit: Admit | None = None, **rest: Any) -> As
 
 @pytest.fixture
 def memory() -> SqlLedger:
-    return ledger_in_memory(clock=at_noon)
+    return ledger_in_memory(a_keyring(), clock=at_noon)
 
 
 async def entered(gate: Gate) -> None:

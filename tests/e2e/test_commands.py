@@ -22,11 +22,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fixtures.pki import Pki
 from fixtures.world import SE, SHV, Entry, World, the_usual
 from gateway import cli
-from gateway.adapters.ledger.ledger import open_ledger
+from gateway.adapters.secret_files import read_secret
 from gateway.cli.dienst import _say_where
 from gateway.delivery import Reason
 from gateway.errors import Fault
-from gateway.prepare import DIGEST_KEY, load_digest_key, prepare
+from gateway.prepare import prepare
 from gateway.record import DeadLetterFilter, Stranding
 from gateway.settings import Settings
 from tests.conftest import NewWorld
@@ -76,7 +76,7 @@ def gateway(
 @pytest.fixture
 def stranded(world: World) -> World:
     """A world with two dead letters that belong to no delivery."""
-    with closing(open_ledger(world.settings.ledger)) as ledger:
+    with closing(world.ledger()) as ledger:
         ledger.strand(
             [
                 Stranding(None, Reason.GEWEIGERD, "proef", STRANDED_AT, garbage=garbage)
@@ -87,7 +87,7 @@ def stranded(world: World) -> World:
 
 
 def open_letters(world: World) -> int:
-    with closing(open_ledger(world.settings.ledger)) as ledger:
+    with closing(world.ledger()) as ledger:
         return len(ledger.dead_letters(DeadLetterFilter()))
 
 
@@ -357,15 +357,16 @@ def test_an_empty_folder_gets_keys_and_a_second_time_nothing(bare: Settings) -> 
 
     first, second = prepare(bare), prepare(bare)
 
-    assert len(first) == 3
+    assert len(first) == 5
     assert len(second) == 1
     assert sorted(file.name for file in bare.keys.iterdir()) == [
         "ec-0001.pem",
+        "index-0001.sleutel",
+        "kluis-0001.sleutel",
         "rsa-0001.pem",
-        DIGEST_KEY,
+        "samenvatting.sleutel",
     ]
-    assert len(load_digest_key(bare.keys)) == 32
-    assert mode_of(bare.keys / DIGEST_KEY) == 0o600
+    assert {mode_of(file) for file in bare.keys.iterdir()} == {0o600}
 
 
 def test_a_ledger_is_for_its_owner_only(bare: Settings) -> None:
@@ -382,21 +383,21 @@ def mode_of(file: Path) -> int:
     return file.stat().st_mode & 0o777
 
 
-def test_a_digest_key_that_cannot_be_relied_on_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / DIGEST_KEY
+def test_a_key_file_that_cannot_be_relied_on_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "kluis-0001.sleutel"
 
-    with pytest.raises(Fault, match=rf"{DIGEST_KEY} is missing.*gateway inrichten"):
-        load_digest_key(tmp_path)
+    with pytest.raises(Fault, match=r"kluis-0001.sleutel is missing.*gateway inrichten"):
+        read_secret(file)
     file.write_bytes(b"x" * 32)
     for mode in (0o640, 0o604):
         file.chmod(mode)
-        with pytest.raises(Fault, match=rf"{DIGEST_KEY} is open to others.*gateway inrichten"):
-            load_digest_key(tmp_path)
+        with pytest.raises(Fault, match=r"kluis-0001.sleutel is open to others"):
+            read_secret(file)
     file.chmod(0o600)
-    assert load_digest_key(tmp_path) == b"x" * 32
+    assert read_secret(file) == b"x" * 32
     file.write_bytes(b"x" * 31)
-    with pytest.raises(Fault, match=rf"{DIGEST_KEY} is shorter.*gateway inrichten"):
-        load_digest_key(tmp_path)
+    with pytest.raises(Fault, match=r"kluis-0001.sleutel is not 32 bytes"):
+        read_secret(file)
 
 
 def test_a_digest_key_that_was_half_written_is_not_there(
@@ -407,7 +408,7 @@ def test_a_digest_key_that_was_half_written_is_not_there(
 
     bare.keys.mkdir()
     with monkeypatch.context() as patched:
-        patched.setattr("gateway.prepare.GatewayKeys.create", lambda *there, at: None)
+        patched.setattr("gateway.adapters.keyring.GatewayKeys.create", lambda *there: None)
         patched.setattr(os, "fsync", full)
         with pytest.raises(Fault, match="No space left on device"):
             prepare(bare)

@@ -12,7 +12,6 @@ import pytest
 from fixtures.parties import ASSERTION, Peer, fresh, now
 from fixtures.pki import Pki, Variant
 from fixtures.world import OVERIGE_SHV, SE, SHV, STRANGER, Entry, World, the_usual
-from gateway.adapters.ledger.ledger import open_ledger
 from gateway.adapters.register import DirectoryInvalid, directory_of
 from gateway.adapters.tokens import client_assertion
 from gateway.errors import Fault
@@ -37,7 +36,7 @@ def a_file(world: World, entries: Sequence[Entry], more: str = "") -> str:
 
 def version(world: World) -> int:
     """The newest version in the ledger."""
-    ledger = open_ledger(world.settings.ledger)
+    ledger = world.ledger()
     try:
         return ledger.directory()[0]
     finally:
@@ -231,7 +230,7 @@ def test_a_production_gateway_refuses_test_parties(world: World) -> None:
 
 
 def test_a_change_on_top_of_an_older_version_is_refused(world: World) -> None:
-    ledger = open_ledger(world.settings.ledger)
+    ledger = world.ledger()
     base, text = ledger.directory()
     world.apply([*the_usual(), NEWCOMER])
 
@@ -243,7 +242,7 @@ def test_a_change_on_top_of_an_older_version_is_refused(world: World) -> None:
 
 
 def test_a_directory_of_a_newer_gateway_is_a_fault_that_is_waited_out(world: World) -> None:
-    ledger = open_ledger(world.settings.ledger)
+    ledger = world.ledger()
     _, text = ledger.directory()
     ledger.close()
     newer = json.loads(text)

@@ -18,7 +18,6 @@ from fixtures.parties import CaseSystem, Creditor, fresh, now
 from fixtures.running import Reach, as_process
 from fixtures.world import SE, SHV, Entry, World
 from gateway import xml
-from gateway.adapters.ledger.ledger import open_ledger
 from gateway.message import Json
 from gateway.schemas import Catalogue
 from tests.conftest import NewWorld
@@ -238,7 +237,7 @@ class Deliveries:
 
 async def until_confirmed(world: World) -> None:
     """Wait until the ledger has every message once and confirmed, and nothing else."""
-    ledger = open_ledger(world.settings.ledger)
+    ledger = world.ledger()
     try:
         await eventually(
             lambda: ledger.overview()["parties"] == {SHV: {"bevestigd": MESSAGES}},

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import sys
 
+from fixtures.keyring import a_keyring
 from gateway.adapters.ledger.ledger import open_ledger
 from gateway.message import Receipt, Submission
 from tests.conformance.submissions import NOON, a_submission, a_uuid, admitting
@@ -36,7 +37,7 @@ def say(line: str) -> None:
 
 
 def main(address: str, first: int) -> None:
-    ledger = open_ledger(address)
+    ledger = open_ledger(address, a_keyring())
     for start in itertools.count(first, SIZE):
         batch = batch_from(start)
         say(f"try {start}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from fixtures.keyring import a_keyring
 from gateway.adapters.ledger import tables
 from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
 from gateway.adapters.ledger.migrate import migrate
@@ -129,11 +130,11 @@ def test_killing_the_writer_loses_nothing_that_was_acknowledged(address: str) ->
     for batches in ROUNDS:
         write_until_ended(address, told, batches, lambda child: child.kill())
 
-        ledger = open_ledger(address)
+        ledger = open_ledger(address, a_keyring())
         assert_whole(ledger, told)
         ledger.close()
 
-    ledger = open_ledger(address)
+    ledger = open_ledger(address, a_keyring())
     assert_a_repeat_is_known(ledger, told)
     ledger.close()
 
@@ -148,6 +149,6 @@ def test_crashing_the_server_loses_nothing_that_was_acknowledged(own_postgres: P
         write_until_ended(own_postgres.url(name), told, batches, lambda _: own_postgres.crash())
         own_postgres.start()
 
-        ledger = open_ledger(own_postgres.url(name))
+        ledger = open_ledger(own_postgres.url(name), a_keyring())
         assert_whole(ledger, told)
         ledger.close()

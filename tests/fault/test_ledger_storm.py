@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from fixtures.keyring import a_keyring
 from gateway.adapters.ledger import tables
 from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
 from gateway.adapters.ledger.migrate import migrate
@@ -144,7 +145,7 @@ def two_ledgers(
     else:
         address = f"sqlite:///{tmp_path / 'ledger.db'}"
         migrate(address)
-    one, other = (open_ledger(address, patience_s=60) for _ in range(2))
+    one, other = (open_ledger(address, a_keyring(), patience_s=60) for _ in range(2))
     yield one, other
     one.close()
     other.close()

@@ -18,6 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fixtures.documents import document, kind
+from fixtures.keyring import a_keyring
 from fixtures.parties import fresh
 from fixtures.pki import Pki
 from fixtures.world import GATEWAY, SE, SHV, Entry, World
@@ -97,7 +98,7 @@ class Life:
     handed_over: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.ledger = open_ledger(self.address)
+        self.ledger = open_ledger(self.address, a_keyring())
         directory = directory_of(*self.ledger.directory())
         self.line = replace(
             self.line,
@@ -145,7 +146,7 @@ class Life:
     def restart(self) -> None:
         """Begin again with what is on disk, when the leases of before have run out."""
         self.ledger.close()
-        self.ledger = open_ledger(self.address)
+        self.ledger = open_ledger(self.address, a_keyring())
         self.now += 2 * LEASE
 
 

@@ -22,8 +22,9 @@ from gateway.message import (
     Received,
     Signer,
     Verified,
+    canonical_form,
 )
-from gateway.record import business_digest, canonical_form
+from gateway.record import business_digest
 from gateway.schemas.translate import header_of
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden" / "business-digests.json"

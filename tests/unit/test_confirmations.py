@@ -9,6 +9,7 @@ from datetime import datetime
 
 import pytest
 
+from fixtures.keyring import a_keyring
 from gateway.adapters.ledger.database import connect
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.adapters.ledger.migrate import bring_up_to_date
@@ -46,7 +47,7 @@ async def confirming(count: int) -> AsyncIterator[tuple[Watched, Confirmations, 
     """A ledger with so many deliveries that lie ready, and their ids."""
     database = connect("sqlite://")
     bring_up_to_date(database)
-    ledger = Watched(database, clock=lambda: NOON)
+    ledger = Watched(database, a_keyring(), clock=lambda: NOON)
     submissions = strangers_to_each_other(count)
     ledger.record(submissions, admitting(Channel.POSTBUS), NOON)
     writer = Writer(ledger, admitting(), clock=lambda: NOON)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fixtures.keyring import a_keyring
 from gateway.adapters.breaker import Breaker, BreakerPolicy
 from gateway.adapters.courier import Courier, Dispatch, Pace, Work, wait_for
 from gateway.adapters.ledger.ledger import ledger_in_memory
@@ -584,7 +585,7 @@ async def test_the_wait_of_the_event_loop_ends_with_the_event_or_the_time() -> N
 
 
 async def test_with_a_real_ledger_a_conversation_arrives_in_order_despite_failures() -> None:
-    ledger = ledger_in_memory(clock=lambda: NOON)
+    ledger = ledger_in_memory(a_keyring(), clock=lambda: NOON)
     writer = Writer(ledger, admitting(), clock=lambda: NOON)
     for submission in [*many(4), *strangers_to_each_other(4, first=10)]:
         await writer.record(submission)

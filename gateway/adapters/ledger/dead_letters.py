@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from gateway.adapters.ledger.database import Database, insert_into
 from gateway.adapters.ledger.graveyard import Death, bury
+from gateway.adapters.ledger.happenings import died, held_deliveries
+from gateway.adapters.ledger.journal import Journal
 from gateway.adapters.ledger.order import lock, settle
 from gateway.adapters.ledger.tables import (
     RELEASED,
@@ -28,6 +30,7 @@ class DeadLetters:
     """The part of the ledger that the keeper fills and operators read."""
 
     _database: Database
+    _journal: Journal
 
     def strand(self, strandings: Sequence[Stranding]) -> None:
         """Make dead letters of these. The same stranding twice is one dead letter.
@@ -39,9 +42,9 @@ class DeadLetters:
         if not strandings:
             return
         named = delivery.c.delivery_id.in_({each.delivery_id for each in strandings} - {None})
-        with self._database.writing() as connection:
+        with self._journal.page() as page, self._database.writing() as connection:
             lock(connection, sa.select(delivery.c.conversation).where(named))
-            rows = connection.execute(sa.select(delivery).where(named).with_for_update()).all()
+            rows = connection.execute(held_deliveries().where(named)).all()
             told = _told(rows, strandings)
             deaths = [
                 _death(row.id, told[row.id])
@@ -62,6 +65,7 @@ class DeadLetters:
             known = {row.delivery_id for row in rows}
             unknown = [each for each in strandings if each.delivery_id not in known]
             _keep_garbage(connection, [each for each in unknown if each.ontvanger is None])
+            page.write(connection, died(rows, deaths))
 
     def dead_letters(self, which: DeadLetterFilter) -> list[DeadLetter]:
         """Dead letters that match, newest first; with ``resolved`` all that ever were."""

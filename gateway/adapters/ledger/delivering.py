@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.database import Database
 from gateway.adapters.ledger.graveyard import Death, bury
-from gateway.adapters.ledger.lending import as_delivery, load, sizes, within
+from gateway.adapters.ledger.happenings import ATTEMPTED, died, happened, held_deliveries
+from gateway.adapters.ledger.journal import Entry, Journal
+from gateway.adapters.ledger.lending import load, sizes, within
 from gateway.adapters.ledger.order import lock, settle, stuck
 from gateway.adapters.ledger.tables import (
     GESTRAND,
     LEASES_WITHOUT_ANSWER,
     WACHT,
-    abandoned,
     attempt,
     delivery,
     on_queue,
     scheduled,
     unfinished,
 )
+from gateway.adapters.vault import Vault
 from gateway.delivery import Conclusion, Reason, State
 from gateway.message import Channel, Delivery, Oin
 
@@ -33,10 +36,22 @@ _HEALED_AT_ONCE = 1_000
 _NAMED_AT_ONCE = 10_000  # a lost queue may hold more than one statement can name
 
 
+class Wanted(NamedTuple):
+    """What a courier asks for; see ``Ledger.lease``."""
+
+    now: datetime
+    until: datetime
+    limit: int
+    channels: frozenset[Channel]
+    closed: frozenset[Oin] = frozenset()
+
+
 class Delivering:
     """The part of the ledger that the channels work from."""
 
     _database: Database
+    _journal: Journal
+    _keyring: Keyring
 
     def lease(
         self,
@@ -51,48 +66,55 @@ class Delivering:
 
         Fewer where they carry more than ``LENT_BYTES`` together; the others stay due.
         One whose lease ran out unanswered more than ``LEASES_WITHOUT_ANSWER`` times in a
-        row becomes a dead letter instead: it kills whoever takes it.
+        row becomes a dead letter instead: it kills whoever takes it. So does one whose
+        content cannot be opened.
         """
-        with self._database.writing() as connection:
-            _strand_abandoned(connection, now)
-            due = connection.execute(
-                sizes()
-                .where(
-                    scheduled(delivery),
-                    delivery.c.due_at <= now,
-                    delivery.c.channel.in_([each.value for each in channels]),
-                    delivery.c.ontvanger.not_in(closed),
-                )
-                .order_by(delivery.c.due_at, delivery.c.id)
-                .limit(limit)
-                .with_for_update(of=delivery, skip_locked=True)
-            ).all()
-            rows = load(connection, within(due, LENT_BYTES))
-            if rows:
-                connection.execute(_take([row.id for row in rows], until))
-        return [as_delivery(row, taken=True) for row in rows]
+        return self.turn([], now=now, until=until, limit=limit, channels=channels, closed=closed)
 
     def conclude(self, conclusions: Sequence[Conclusion]) -> int:
         """Write what attempts came to, and let successors go. Old fences are ignored."""
         if not conclusions:
             return 0
-        told = {(each.delivery_id, each.fence): each for each in conclusions}
-        with self._database.writing() as connection:
-            named = delivery.c.delivery_id.in_({each.delivery_id for each in conclusions})
-            lock(connection, sa.select(delivery.c.conversation).where(named))
+        with self._journal.page() as page, self._database.writing() as connection:
+            entries = _conclude(connection, conclusions)
+            page.write(connection, entries)
+        return len(entries)
+
+    def turn(
+        self,
+        conclusions: Sequence[Conclusion],
+        *,
+        now: datetime,
+        until: datetime,
+        limit: int,
+        channels: frozenset[Channel],
+        closed: frozenset[Oin] = frozenset(),
+    ) -> list[Delivery]:
+        """``conclude`` and then ``lease``, in one transaction: half the work for the same."""
+        wanted = Wanted(now, until, limit, channels, closed)
+        with self._journal.page() as page, self._database.writing() as connection:
+            entries = _conclude(connection, conclusions) if conclusions else []
+            taken, doomed = _lend(connection, wanted, self._keyring.vault)
+            page.write(connection, entries)
+        if doomed:
+            self._give_up(doomed, now)
+        return taken
+
+    def _give_up(self, doomed: Mapping[int, Doom], now: datetime) -> None:
+        """Strand what may not be lent, in a transaction of its own: it locks other things."""
+        with self._journal.page() as page, self._database.writing() as connection:
+            lock(connection, sa.select(delivery.c.conversation).where(delivery.c.id.in_(doomed)))
             rows = connection.execute(
-                sa.select(delivery)
-                .where(named, delivery.c.leased_until.is_not(None))
-                .with_for_update()
+                held_deliveries().where(
+                    delivery.c.id.in_(doomed),
+                    delivery.c.state == WACHT,
+                    delivery.c.due_at <= now,
+                )
             ).all()
-            heard = [
-                (row, told[row.delivery_id, row.fence])
-                for row in rows
-                if (row.delivery_id, row.fence) in told
-            ]
-            if heard:
-                _write(connection, heard)
-        return len(heard)
+            deaths = [Death(row.id, *doomed[row.id], now) for row in rows]
+            bury(connection, deaths)
+            settle(connection, sorted({row.conversation for row in rows}), now)
+            page.write(connection, died(rows, deaths))
 
     def next_due(self, channels: frozenset[Channel]) -> datetime | None:
         """When the next waiting delivery becomes due, or the next lease runs out."""
@@ -107,12 +129,19 @@ class Delivering:
             )
         return due
 
-    def refill(self, ontvanger: Oin, since: datetime, at: datetime) -> int:
-        """Offer again what was offered on a queue since then and never confirmed."""
+    def refill(
+        self, ontvanger: Oin, since: datetime, at: datetime, until: datetime | None = None
+    ) -> int:
+        """Offer again what was offered on a queue since then and never confirmed.
+
+        Args:
+            until: Leave alone what was offered after this.
+        """
         lost = sa.and_(
             on_queue(delivery),
             delivery.c.ontvanger == ontvanger,
             delivery.c.offered_at >= since,
+            sa.true() if until is None else delivery.c.offered_at <= until,
         )
         count = 0
         with self._database.writing() as connection:
@@ -215,23 +244,75 @@ def _take(ids: Sequence[int], until: datetime) -> sa.Update:
     )
 
 
-def _strand_abandoned(connection: sa.Connection, now: datetime) -> None:
-    killers = sa.and_(abandoned(delivery), delivery.c.leased_until <= now)
-    found = connection.execute(
-        sa.select(delivery.c.id, delivery.c.conversation).where(killers)
+class Doom(NamedTuple):
+    """Why a delivery may not be lent any more."""
+
+    reason: Reason
+    note: str
+
+
+_KILLER = Doom(Reason.AFLEVERLIMIET, f"onbeantwoord-{LEASES_WITHOUT_ANSWER}")
+
+
+def _lend(
+    connection: sa.Connection, wanted: Wanted, vault: Vault
+) -> tuple[list[Delivery], dict[int, Doom]]:
+    """Take what is due; what must not be taken comes back by its number."""
+    due = connection.execute(
+        sizes()
+        .add_columns(delivery.c.unanswered, delivery.c.leased_until)
+        .where(
+            scheduled(delivery),
+            delivery.c.due_at <= wanted.now,
+            delivery.c.channel.in_([each.value for each in wanted.channels]),
+            delivery.c.ontvanger.not_in(wanted.closed),
+        )
+        .order_by(delivery.c.due_at, delivery.c.id)
+        .limit(wanted.limit)
+        .with_for_update(of=delivery, skip_locked=True)
     ).all()
-    if not found:
-        return
-    conversations = sorted({row.conversation for row in found})
-    lock(connection, conversations)
+    doomed = {
+        row.id: _KILLER
+        for row in due
+        if row.leased_until is not None and row.unanswered >= LEASES_WITHOUT_ANSWER
+    }
+    healthy = [row for row in due if row.id not in doomed]
+    opened, broken = load(connection, within(healthy, LENT_BYTES), vault, taken=True)
+    if opened:
+        connection.execute(_take([row.id for row, _ in opened], wanted.until))
+    doomed.update({each.row.id: Doom(Reason.ONLEESBAAR, each.note) for each in broken})
+    return [each for _, each in opened], doomed
+
+
+def _conclude(connection: sa.Connection, conclusions: Sequence[Conclusion]) -> list[Entry]:
+    """Write conclusions whose fence holds; returns what happened, for the journal."""
+    told = {(each.delivery_id, each.fence): each for each in conclusions}
+    named = delivery.c.delivery_id.in_({each.delivery_id for each in conclusions})
+    lock(connection, sa.select(delivery.c.conversation).where(named))
     rows = connection.execute(
-        sa.select(delivery.c.id)
-        .where(killers, delivery.c.id.in_([row.id for row in found]))
-        .with_for_update()
+        held_deliveries().where(named, delivery.c.leased_until.is_not(None))
+    ).all()
+    heard = [
+        (row, told[row.delivery_id, row.fence])
+        for row in rows
+        if (row.delivery_id, row.fence) in told
+    ]
+    if heard:
+        _write(connection, heard)
+    return [_attempted(row, conclusion) for row, conclusion in heard]
+
+
+def _attempted(row: Any, told: Conclusion) -> Entry:
+    return happened(
+        ATTEMPTED,
+        row,
+        told.ended_at,
+        poging=row.attempts,
+        antwoord=told.attempted.answer.value,
+        status=told.attempted.status,
+        verzondenSha256=told.sent_sha256,
+        gevolg=told.state.value,
     )
-    note = f"onbeantwoord-{LEASES_WITHOUT_ANSWER}"
-    bury(connection, [Death(row.id, Reason.AFLEVERLIMIET, note, now) for row in rows])
-    settle(connection, conversations, now)
 
 
 def _write(connection: sa.Connection, heard: list[tuple[Any, Conclusion]]) -> None:

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
+from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.accepting import Accepting
 from gateway.adapters.ledger.database import PATIENCE_S, Clock, Database, connect
 from gateway.adapters.ledger.dead_letters import DeadLetters
 from gateway.adapters.ledger.delivering import Delivering
+from gateway.adapters.ledger.journal import Journal
 from gateway.adapters.ledger.migrate import check_schema
 from gateway.adapters.ledger.postbus import Postbus
 from gateway.adapters.ledger.registry import Registry
@@ -29,8 +31,10 @@ class SqlLedger(Accepting, Delivering, Postbus, DeadLetters, Repairs, Registry, 
     Each class it is made of holds one duty and one file.
     """
 
-    def __init__(self, database: Database, *, clock: Clock = wall_clock) -> None:
+    def __init__(self, database: Database, keyring: Keyring, *, clock: Clock = wall_clock) -> None:
         self._database = database
+        self._keyring = keyring
+        self._journal = Journal(keyring.sign_checkpoint, clock)
         self._clock = clock
 
     def ping(self) -> None:
@@ -48,9 +52,9 @@ class SqlLedger(Accepting, Delivering, Postbus, DeadLetters, Repairs, Registry, 
 
 
 def open_ledger(
-    address: str, *, clock: Clock = wall_clock, patience_s: int = PATIENCE_S
+    address: str, keyring: Keyring, *, clock: Clock = wall_clock, patience_s: int = PATIENCE_S
 ) -> SqlLedger:
-    """Open the ledger at a URL (see ``database.connect``).
+    """Open the ledger at a URL (see ``database.connect``) with the keys of its gateway.
 
     Raises:
         Fault: its tables are older or newer than this gateway; says what to do.
@@ -62,12 +66,12 @@ def open_ledger(
     except Exception:
         database.engine.dispose()
         raise
-    return SqlLedger(database, clock=clock)
+    return SqlLedger(database, keyring, clock=clock)
 
 
-def ledger_in_memory(*, clock: Clock = wall_clock) -> SqlLedger:
+def ledger_in_memory(keyring: Keyring, *, clock: Clock = wall_clock) -> SqlLedger:
     """A ledger that is gone when it is closed, for tests and trials."""
     database = connect("sqlite://")
     with database.writing() as connection:
         metadata.create_all(connection)  # the same tables as by migration, but sooner
-    return SqlLedger(database, clock=clock)
+    return SqlLedger(database, keyring, clock=clock)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from gateway.adapters.ledger.sealing import CANONICAL, Attachments, data_key, whole
 from gateway.adapters.ledger.tables import delivery, message
+from gateway.adapters.vault import SealBroken, Vault, VaultKeyMissing
 from gateway.message import Channel, Delivery, Dialect, Kind, Oin
+
+_SEALED = (message.c.key_version, message.c.wrapped_key, message.c.canonical)
 
 
 def lent(*, content: bool = True) -> sa.Select[Any]:
@@ -34,7 +39,8 @@ def lent(*, content: bool = True) -> sa.Select[Any]:
         message.c.conversatie,
         message.c.afzender,
         message.c.received_at,
-        message.c.canonical if content else sa.null().label("canonical"),
+        message.c.id.label("message"),
+        *(_SEALED if content else ()),
         message.c.original_sha256,
         message.c.dialect,
         message.c.signer_fingerprint,
@@ -44,7 +50,7 @@ def lent(*, content: bool = True) -> sa.Select[Any]:
 
 def sizes() -> sa.Select[Any]:
     """Numbers of deliveries with the ``size`` of what they carry, which stays where it is."""
-    return sa.select(delivery.c.id, sa.func.length(message.c.canonical).label("size")).join_from(
+    return sa.select(delivery.c.id, message.c.size).join_from(
         delivery, message, delivery.c.message == message.c.id
     )
 
@@ -59,15 +65,44 @@ def within(rows: Sequence[Any], budget: int) -> list[int]:
     ]
 
 
-def load(connection: sa.Connection, ids: Sequence[int]) -> list[Any]:
-    """The rows of these deliveries with their content, in this order."""
+class Broken(NamedTuple):
+    """A delivery whose content cannot be opened, and a closed word that says why."""
+
+    row: Any
+    note: str
+
+
+def load(
+    connection: sa.Connection, ids: Sequence[int], vault: Vault, *, taken: bool = False
+) -> tuple[list[tuple[Any, Delivery]], list[Broken]]:
+    """These deliveries with their content, in this order, and those that cannot be opened."""
     if not ids:
-        return []
+        return [], []
     found = {row.id: row for row in connection.execute(lent().where(delivery.c.id.in_(ids)))}
-    return [found[number] for number in ids]
+    return open_all(connection, [found[number] for number in ids], vault, taken=taken)
 
 
-def as_delivery(row: Any, *, taken: bool = False) -> Delivery:
+def open_all(
+    connection: sa.Connection, rows: Sequence[Any], vault: Vault, *, taken: bool = False
+) -> tuple[list[tuple[Any, Delivery]], list[Broken]]:
+    """Open what each of these rows carries; ``taken`` as for ``as_delivery``."""
+    opened: list[tuple[Any, Delivery]] = []
+    broken: list[Broken] = []
+    apart = Attachments(connection)
+    for row in rows:
+        try:
+            key = data_key(vault, row)
+            canonical = whole(key, CANONICAL, row.canonical, partial(apart.of, row.message))
+        except VaultKeyMissing:
+            broken.append(Broken(row, "sleutel-ontbreekt"))
+        except SealBroken:
+            broken.append(Broken(row, "zegel-verbroken"))
+        else:
+            opened.append((row, as_delivery(row, canonical, taken=taken)))
+    return opened, broken
+
+
+def as_delivery(row: Any, canonical: bytes = b"", *, taken: bool = False) -> Delivery:
     """Read one row; ``taken`` counts the attempt and the fence of a lease made just now."""
     step = 1 if taken else 0
     return Delivery(
@@ -85,8 +120,8 @@ def as_delivery(row: Any, *, taken: bool = False) -> Delivery:
         conversatie=row.conversatie,
         afzender=Oin(row.afzender),
         received_at=row.received_at,
-        canonical=row.canonical or b"",
-        original_sha256=row.original_sha256,
+        canonical=canonical,
+        original_sha256=row.original_sha256 or "",
         original_dialect=Dialect(row.dialect),
         signer_fingerprint=row.signer_fingerprint,
         warnings=tuple(row.warnings),

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.database import Database
-from gateway.adapters.ledger.lending import as_delivery, lent, load, sizes, within
+from gateway.adapters.ledger.happenings import CONFIRMED, happened, held_deliveries
+from gateway.adapters.ledger.journal import Journal
+from gateway.adapters.ledger.lending import as_delivery, lent, load, open_all, sizes, within
 from gateway.adapters.ledger.order import lock, settle
+from gateway.adapters.ledger.receipts import proofs_of, receipt_of
+from gateway.adapters.ledger.sealing import ORIGINAL, Attachments, data_key, whole
 from gateway.adapters.ledger.tables import POSTBUS, delivery, in_postbus, message
+from gateway.adapters.vault import SealBroken
 from gateway.delivery import Reason, State
 from gateway.message import Channel, Delivery, Dialect, Door, Kind, Oin
 from gateway.record import Confirmed, MessageView, Original
+
+log = logging.getLogger(__name__)
 
 PAGE_BYTES = 16 * 1024 * 1024
 """A page of a postbus carries no more content than this, unless it is one delivery."""
@@ -24,6 +33,8 @@ class Postbus:
     """The part of the ledger that parties ask."""
 
     _database: Database
+    _journal: Journal
+    _keyring: Keyring
 
     def postbus(
         self, ontvanger: Oin, *, limit: int, after: int = 0, budget: int | None = PAGE_BYTES
@@ -48,25 +59,44 @@ class Postbus:
                 .order_by(delivery.c.id)
                 .limit(limit)
             ).all()
-            if budget is not None:
-                rows = load(connection, within(rows, budget))
-        return [(row.id, as_delivery(row)) for row in rows]
+            if budget is None:
+                return [(row.id, as_delivery(row)) for row in rows]
+            found, broken = load(connection, within(rows, budget), self._keyring.vault)
+        for each in broken:
+            log.error("seal.broken", extra={"delivery_id": each.row.delivery_id, "why": each.note})
+        return [(row.id, opened) for row, opened in found]
 
     def postbus_item(self, ontvanger: Oin, delivery_id: str) -> Delivery | None:
-        """One delivery that this recipient may fetch (confirmed ones too, while kept)."""
+        """One delivery that this recipient may fetch (confirmed ones too, while kept).
+
+        Raises:
+            SealBroken: it is there and cannot be opened.
+        """
         with self._database.reading() as connection:
-            row = connection.execute(lent().where(_may_fetch(ontvanger, delivery_id))).one_or_none()
-        return as_delivery(row) if row else None
+            rows = connection.execute(lent().where(_may_fetch(ontvanger, delivery_id))).all()
+            found, broken = open_all(connection, rows, self._keyring.vault)
+        if broken:
+            raise SealBroken(f"a delivery cannot be opened ({broken[0].note})")
+        return found[0][1] if found else None
 
     def original(self, ontvanger: Oin, delivery_id: str) -> Original | None:
-        """What was sent, as it was sent, to a recipient that may fetch the delivery."""
+        """What was sent, as it was sent, to a recipient that may fetch the delivery.
+
+        Raises:
+            SealBroken: it is there and cannot be opened.
+        """
         with self._database.reading() as connection:
             row = connection.execute(
                 sa.select(message)
                 .join_from(delivery, message, delivery.c.message == message.c.id)
-                .where(_may_fetch(ontvanger, delivery_id))
+                .where(_may_fetch(ontvanger, delivery_id), message.c.wrapped_key.is_not(None))
             ).one_or_none()
-        return _as_original(row) if row else None
+            if row is None:
+                return None
+            apart = Attachments(connection)
+            key = data_key(self._keyring.vault, row)
+            body = whole(key, ORIGINAL, row.original, lambda: apart.of(row.id))
+        return _as_original(row, body)
 
     def confirm(
         self, ontvanger: Oin, delivery_ids: Sequence[str], at: datetime
@@ -81,14 +111,15 @@ class Postbus:
         named = sa.and_(
             delivery.c.delivery_id.in_(list(outcome)), delivery.c.ontvanger == ontvanger
         )
-        with self._database.writing() as connection:
+        with self._journal.page() as page, self._database.writing() as connection:
             lock(connection, sa.select(delivery.c.conversation).where(named))
-            rows = connection.execute(sa.select(delivery).where(named).with_for_update()).all()
+            rows = connection.execute(held_deliveries().where(named)).all()
             outcome.update({row.delivery_id: _confirms(row) for row in rows})
             now = [row for row in rows if outcome[row.delivery_id] is Confirmed.NOW]
             if now:
                 connection.execute(_confirmed([row.id for row in now], at))
                 settle(connection, sorted({row.conversation for row in now}), at)
+                page.write(connection, [happened(CONFIRMED, row, at) for row in now])
         return outcome
 
     def message(
@@ -113,7 +144,10 @@ class Postbus:
             query = query.where(message.c.afzender == afzender)
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
-        return _as_view(row) if row else None
+            if row is None:
+                return None
+            proof = proofs_of(connection, [row.id]).get(row.id)
+        return _as_view(row, receipt_of(row.receipt, row.original_sha256, proof))
 
 
 def _may_fetch(ontvanger: Oin, delivery_id: str) -> sa.ColumnElement[bool]:
@@ -128,9 +162,9 @@ def _may_fetch(ontvanger: Oin, delivery_id: str) -> sa.ColumnElement[bool]:
     )
 
 
-def _as_original(row: Any) -> Original:
+def _as_original(row: Any, body: bytes) -> Original:
     return Original(
-        body=row.original,
+        body=body,
         dialect=Dialect(row.dialect),
         sha256=row.original_sha256,
         signature=row.signature,
@@ -169,6 +203,8 @@ def _confirmed(ids: Sequence[int], at: datetime) -> sa.Update:
 
 def _view() -> sa.Select[Any]:
     return sa.select(
+        message.c.id,
+        message.c.original_sha256,
         message.c.afzender,
         message.c.ontvanger,
         message.c.referentienummer,
@@ -189,7 +225,7 @@ def _view() -> sa.Select[Any]:
     ).join_from(message, delivery, delivery.c.message == message.c.id)
 
 
-def _as_view(row: Any) -> MessageView:
+def _as_view(row: Any, receipt: bytes) -> MessageView:
     return MessageView(
         afzender=Oin(row.afzender),
         ontvanger=Oin(row.ontvanger),
@@ -197,7 +233,7 @@ def _as_view(row: Any) -> MessageView:
         conversatie=row.conversatie,
         kind=Kind(row.module, row.major, row.soort),
         received_at=row.received_at,
-        receipt=row.receipt,
+        receipt=receipt,
         delivery_id=row.delivery_id,
         channel=Channel(row.channel),
         state=State(row.state),

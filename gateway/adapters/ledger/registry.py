@@ -8,14 +8,19 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from gateway.adapters.ledger.database import Database, insert_into
+from gateway.adapters.ledger.journal import Entry, Journal
 from gateway.adapters.ledger.tables import assertion, directory
 from gateway.errors import Fault
+from gateway.message import canonical_form
+
+DIRECTORY = "deelnemers"
 
 
 class Registry:
     """The part of the ledger that holds the directory and the replay guard of tokens."""
 
     _database: Database
+    _journal: Journal
 
     def directory(self) -> tuple[int, str]:
         """Newest directory as (version, canonical JSON text); (0, "") when none."""
@@ -41,13 +46,15 @@ class Registry:
             "applied_at": at,
             "content": text,
         }
-        with self._database.writing() as connection:
+        entry = canonical_form({"soort": DIRECTORY, **{k: row[k] for k in ("version", "sha256")}})
+        with self._journal.page() as page, self._database.writing() as connection:
             newest = connection.scalar(sa.select(sa.func.max(directory.c.version))) or 0
             if newest != base or not _put(connection, directory, row):
                 raise Fault(
                     f"the directory changed since version {base}: read it again and "
                     "apply your change on top"
                 )
+            page.write(connection, [Entry(DIRECTORY, entry)])
         return base + 1
 
     def assertion_seen(self, key: str, expires: datetime, now: datetime) -> bool:

@@ -9,12 +9,15 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from gateway.adapters.ledger.database import Database
+from gateway.adapters.ledger.happenings import happened
+from gateway.adapters.ledger.journal import Journal, Page
 from gateway.adapters.ledger.order import lock, settle
 from gateway.adapters.ledger.tables import (
     RELEASED,
     action,
     dead_letter,
     delivery,
+    message,
     repairable,
     unresolved,
 )
@@ -37,6 +40,7 @@ class Repairs:
     """The part of the ledger that operators change."""
 
     _database: Database
+    _journal: Journal
 
     def replay(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
         """Offer these again under the same delivery id; returns those that it took.
@@ -51,23 +55,23 @@ class Repairs:
             "leased_until": None,
             "unanswered": 0,
         }
-        with self._database.writing() as connection:
+        with self._journal.page() as page, self._database.writing() as connection:
             held = _hold(connection, ids, repairable(dead_letter, delivery))
-            return _resolve(connection, held, again, Word(REPLAYED, by, why, at))
+            return _resolve(connection, page, held, again, Word(REPLAYED, by, why, at))
 
     def discard(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
         """Give these up for good and let their successors go; garbage is erased."""
-        with self._database.writing() as connection:
+        with self._journal.page() as page, self._database.writing() as connection:
             held = _hold(connection, ids, repairable(dead_letter, delivery))
             held += _hold_garbage(connection, ids)
             given_up = {"state": State.VERWORPEN.value}
-            return _resolve(connection, held, given_up, Word(DISCARDED, by, why, at))
+            return _resolve(connection, page, held, given_up, Word(DISCARDED, by, why, at))
 
     def release(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
         """Leave these dead but let their successors go; garbage holds up nobody."""
-        with self._database.writing() as connection:
+        with self._journal.page() as page, self._database.writing() as connection:
             held = _hold(connection, ids, unresolved(dead_letter))
-            return _resolve(connection, held, {"released": True}, Word(RELEASED, by, why, at))
+            return _resolve(connection, page, held, {"released": True}, Word(RELEASED, by, why, at))
 
 
 def _hold(
@@ -79,11 +83,12 @@ def _hold(
     lock(connection, sa.select(delivery.c.conversation).select_from(joined).where(named))
     return list(
         connection.execute(
-            sa.select(dead_letter.c.id, dead_letter.c.delivery, delivery.c.conversation)
-            .select_from(joined)
+            sa.select(dead_letter.c.id.label("letter"), delivery)
+            .add_columns(message.c.afzender, message.c.referentienummer)
+            .select_from(joined.join(message, delivery.c.message == message.c.id))
             .where(named)
             .order_by(dead_letter.c.id)
-            .with_for_update()
+            .with_for_update(of=[dead_letter, delivery])
         )
     )
 
@@ -91,7 +96,7 @@ def _hold(
 def _hold_garbage(connection: sa.Connection, ids: Sequence[int]) -> list[Any]:
     return list(
         connection.execute(
-            sa.select(dead_letter.c.id, dead_letter.c.delivery)
+            sa.select(dead_letter.c.id.label("letter"), sa.null().label("delivery_id"))
             .where(
                 dead_letter.c.id.in_(ids),
                 unresolved(dead_letter),
@@ -104,12 +109,12 @@ def _hold_garbage(connection: sa.Connection, ids: Sequence[int]) -> list[Any]:
 
 
 def _resolve(
-    connection: sa.Connection, held: list[Any], change: Mapping[str, Any], word: Word
+    connection: sa.Connection, page: Page, held: list[Any], change: Mapping[str, Any], word: Word
 ) -> list[int]:
-    letters = sorted(row.id for row in held)
+    letters = sorted(row.letter for row in held)
     if not letters:
         return []
-    deliveries = [row.delivery for row in held if row.delivery is not None]
+    found = [row for row in held if row.delivery_id is not None]
     connection.execute(
         sa.update(dead_letter)
         .where(dead_letter.c.id.in_(letters))
@@ -121,15 +126,16 @@ def _resolve(
             garbage=None,
         )
     )
-    if deliveries:
+    if found:
         connection.execute(
-            sa.update(delivery).where(delivery.c.id.in_(deliveries)).values(**change)
+            sa.update(delivery).where(delivery.c.id.in_([row.id for row in found])).values(**change)
         )
-        touched = {row.conversation for row in held if row.delivery is not None}
+        touched = {row.conversation for row in found}
         settle(connection, sorted(touched), word.at)
     connection.execute(
         sa.insert(action).values(
             at=word.at, who=word.by, why=word.why, what=word.what, dead_letters=letters
         )
     )
+    page.write(connection, [happened(word.what, row, word.at, door=word.by) for row in found])
     return letters

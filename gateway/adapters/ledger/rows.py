@@ -6,6 +6,7 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
+from gateway.adapters.ledger.sealing import Sealed
 from gateway.delivery import State
 from gateway.message import Admitted, Channel
 from gateway.record import RefusalEntry
@@ -13,7 +14,7 @@ from gateway.record import RefusalEntry
 Row = dict[str, Any]
 
 
-def message_row(admitted: Admitted, at: datetime) -> Row:
+def message_row(admitted: Admitted, sealed: Sealed, at: datetime) -> Row:
     submission = admitted.submission
     canonical = submission.message
     header = canonical.header
@@ -45,8 +46,11 @@ def message_row(admitted: Admitted, at: datetime) -> Row:
         "receipt": admitted.receipt,
         "signature": received.signature,
         "digest_header": received.digest,
-        "canonical": submission.canonical,
-        "original": received.body,
+        "size": sealed.size,
+        "key_version": sealed.key_version,
+        "wrapped_key": sealed.wrapped_key,
+        "canonical": sealed.canonical,
+        "original": sealed.original,
     }
 
 

@@ -32,6 +32,8 @@ VERWORPEN = sa.literal_column("'verworpen'", sa.Text())
 POSTBUS = sa.literal_column("'postbus'", sa.Text())
 QUEUE = sa.literal_column("'queue'", sa.Text())
 
+# What a message says is sealed (``vault``): ``canonical`` without its attachments, and
+# ``original``. Erasing a message empties the columns that are NULL-able below ``receipt``.
 # The bodies come last: SQLite reads a row from the front, and leaves the pages that hold
 # the bodies alone when only the first columns are asked for.
 message = sa.Table(
@@ -55,40 +57,59 @@ message = sa.Table(
     sa.Column("door", sa.Text, nullable=False),
     sa.Column("dialect", sa.Text, nullable=False),
     sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("original_sha256", sa.Text, nullable=False),
     sa.Column("signer_fingerprint", sa.Text, nullable=False),
     sa.Column("signer_algorithm", sa.Text, nullable=False),
     sa.Column("warnings", sa.JSON, nullable=False),
     sa.Column("receipt_id", sa.Text, nullable=False),
     sa.Column("receipt", sa.LargeBinary, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),  # bytes of the canonical document, opened
+    sa.Column("erased_at", Instant),
+    sa.Column("original_sha256", sa.Text),
     sa.Column("signature", sa.Text),
     sa.Column("digest_header", sa.Text),
-    sa.Column("canonical", sa.LargeBinary, nullable=False),
-    sa.Column("original", sa.LargeBinary, nullable=False),
+    sa.Column("key_version", sa.Integer),
+    sa.Column("wrapped_key", sa.LargeBinary),
+    sa.Column("canonical", sa.LargeBinary),
+    sa.Column("original", sa.LargeBinary),
     # The number first: it alone finds the message of a party that does not name the sender.
     sa.UniqueConstraint("referentienummer", "afzender"),
     sa.Index("message_recorded", "recorded_at"),
 )
 
-# The default compression of PostgreSQL took a third of the time of recording a message. A
-# server that was built without lz4 is slower, not wrong.
-_COMPRESS_BODIES_FAST = """
-DO $$ BEGIN
-    ALTER TABLE message
-        ALTER COLUMN original SET COMPRESSION lz4,
-        ALTER COLUMN canonical SET COMPRESSION lz4;
-EXCEPTION WHEN feature_not_supported THEN
-    NULL;
-END $$
+# Attachments are kept apart, so that a delivery is found, and a message is listed, without
+# them. Sealed with the key of their message.
+attachment = sa.Table(
+    "attachment",
+    metadata,
+    sa.Column("message", sa.ForeignKey("message.id"), primary_key=True),
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),  # in ``bijlagen``
+    sa.Column("content", sa.LargeBinary, nullable=False),  # the base64 text, sealed
+)
+
+# Sealed content does not compress: what is sealed was compressed before.
+_STORE_AS_IT_IS = """
+ALTER TABLE message
+    ALTER COLUMN original SET STORAGE EXTERNAL,
+    ALTER COLUMN canonical SET STORAGE EXTERNAL
 """
 
 
 @sa.event.listens_for(message, "after_create")
-def compress_bodies_fast(table: sa.Table, connection: sa.Connection, **_: object) -> None:
+def store_bodies_as_they_are(table: sa.Table, connection: sa.Connection, **_: object) -> None:
     """What no column of the library can say."""
     if connection.dialect.name == "postgresql":
-        connection.execute(sa.text(_COMPRESS_BODIES_FAST))
+        connection.execute(sa.text(_STORE_AS_IT_IS))
 
+
+# Which conversations are about a person, by keyed hash (``blind_index``).
+person = sa.Table(
+    "person",
+    metadata,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("mark", sa.LargeBinary, primary_key=True),
+    sa.Column("conversation", sa.ForeignKey("conversation.id"), primary_key=True),
+    sa.Index("person_conversation", "conversation"),
+)
 
 # One row per conversation id and pair of parties, so that a third party that uses the same
 # id gets a conversation of its own and can neither block nor number somebody else's. Every
@@ -318,4 +339,54 @@ assertion = sa.Table(
     sa.Column("sha256", sa.Text, primary_key=True),
     sa.Column("expires", Instant, nullable=False),
     sa.Index("assertion_expires", "expires"),
+)
+
+# Evidence: a log per process, a checkpoint per commit, a row per entry (``gateway.evidence``).
+checkpoint = sa.Table(
+    "checkpoint",
+    metadata,
+    sa.Column("log", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("root", sa.LargeBinary, nullable=False),
+    sa.Column("previous", sa.LargeBinary, nullable=False),
+    sa.Column("leaves", sa.LargeBinary, nullable=False),  # 32 bytes each
+    sa.Column("kid", sa.Text, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+)
+
+evidence = sa.Table(
+    "evidence",
+    metadata,
+    sa.Column("log", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("soort", sa.Text, nullable=False),
+    sa.Column("message", sa.BigInteger),
+    sa.Column("delivery", sa.BigInteger),
+    sa.Column("salt", sa.LargeBinary),  # NULL once what it hides was erased
+    sa.Column("entry", sa.Text),
+)
+_partial("evidence_message", evidence.c.message, where=evidence.c.message.is_not(None))
+
+# The heads of all logs at the end of each day, signed together.
+day_close = sa.Table(
+    "day_close",
+    metadata,
+    sa.Column("day", sa.Text, primary_key=True),  # ISO date, Europe/Amsterdam
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("kid", sa.Text, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+)
+
+# The key-encryption and index keys that were ever used, to know at once when one is lost.
+key = sa.Table(
+    "key",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("check", sa.LargeBinary, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("retired_at", Instant),
 )

@@ -11,14 +11,10 @@ down_revision: str | None = None
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 INSTANT = sa.BigInteger()
 
-BODIES_COMPRESS_FAST = """
-DO $$ BEGIN
-    ALTER TABLE message
-        ALTER COLUMN original SET COMPRESSION lz4,
-        ALTER COLUMN canonical SET COMPRESSION lz4;
-EXCEPTION WHEN feature_not_supported THEN
-    NULL;
-END $$
+BODIES_AS_THEY_ARE = """
+ALTER TABLE message
+    ALTER COLUMN original SET STORAGE EXTERNAL,
+    ALTER COLUMN canonical SET STORAGE EXTERNAL
 """
 
 
@@ -82,16 +78,20 @@ def upgrade() -> None:
         sa.Column("door", sa.Text(), nullable=False),
         sa.Column("dialect", sa.Text(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
-        sa.Column("original_sha256", sa.Text(), nullable=False),
         sa.Column("signer_fingerprint", sa.Text(), nullable=False),
         sa.Column("signer_algorithm", sa.Text(), nullable=False),
         sa.Column("warnings", sa.JSON(), nullable=False),
         sa.Column("receipt_id", sa.Text(), nullable=False),
         sa.Column("receipt", sa.LargeBinary(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("erased_at", INSTANT, nullable=True),
+        sa.Column("original_sha256", sa.Text(), nullable=True),
         sa.Column("signature", sa.Text(), nullable=True),
         sa.Column("digest_header", sa.Text(), nullable=True),
-        sa.Column("canonical", sa.LargeBinary(), nullable=False),
-        sa.Column("original", sa.LargeBinary(), nullable=False),
+        sa.Column("key_version", sa.Integer(), nullable=True),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
+        sa.Column("canonical", sa.LargeBinary(), nullable=True),
+        sa.Column("original", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("message_pk")),
         sa.UniqueConstraint(
             "referentienummer", "afzender", name=op.f("message_referentienummer_uq")
@@ -117,6 +117,75 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("referentienummer IS NOT NULL"),
         postgresql_where=sa.text("referentienummer IS NOT NULL"),
+    )
+    op.create_table(
+        "attachment",
+        sa.Column("message", NUMBER, nullable=False),
+        sa.Column("place", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["message"], ["message.id"], name=op.f("attachment_message_fk")),
+        sa.PrimaryKeyConstraint("message", "place", name=op.f("attachment_pk")),
+    )
+    op.create_table(
+        "person",
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("mark", sa.LargeBinary(), nullable=False),
+        sa.Column("conversation", NUMBER, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["conversation"], ["conversation.id"], name=op.f("person_conversation_fk")
+        ),
+        sa.PrimaryKeyConstraint("version", "mark", "conversation", name=op.f("person_pk")),
+    )
+    op.create_index("person_conversation", "person", ["conversation"], unique=False)
+    op.create_table(
+        "checkpoint",
+        sa.Column("log", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("at", INSTANT, nullable=False),
+        sa.Column("root", sa.LargeBinary(), nullable=False),
+        sa.Column("previous", sa.LargeBinary(), nullable=False),
+        sa.Column("leaves", sa.LargeBinary(), nullable=False),
+        sa.Column("kid", sa.Text(), nullable=False),
+        sa.Column("signature", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("log", "number", name=op.f("checkpoint_pk")),
+    )
+    op.create_table(
+        "evidence",
+        sa.Column("log", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("place", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("soort", sa.Text(), nullable=False),
+        sa.Column("message", sa.BigInteger(), nullable=True),
+        sa.Column("delivery", sa.BigInteger(), nullable=True),
+        sa.Column("salt", sa.LargeBinary(), nullable=True),
+        sa.Column("entry", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("log", "number", "place", name=op.f("evidence_pk")),
+    )
+    op.create_index(
+        "evidence_message",
+        "evidence",
+        ["message"],
+        unique=False,
+        sqlite_where=sa.text("message IS NOT NULL"),
+        postgresql_where=sa.text("message IS NOT NULL"),
+    )
+    op.create_table(
+        "day_close",
+        sa.Column("day", sa.Text(), nullable=False),
+        sa.Column("at", INSTANT, nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("kid", sa.Text(), nullable=False),
+        sa.Column("signature", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("day", name=op.f("day_close_pk")),
+    )
+    op.create_table(
+        "key",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("check", sa.LargeBinary(), nullable=False),
+        sa.Column("made_at", INSTANT, nullable=False),
+        sa.Column("retired_at", INSTANT, nullable=True),
+        sa.PrimaryKeyConstraint("kind", "version", name=op.f("key_pk")),
     )
     op.create_table(
         "delivery",
@@ -271,4 +340,4 @@ def upgrade() -> None:
         postgresql_where=sa.text("resolved IS NULL"),
     )
     if op.get_bind().dialect.name == "postgresql":
-        op.execute(BODIES_COMPRESS_FAST)
+        op.execute(BODIES_AS_THEY_ARE)

@@ -1,0 +1,220 @@
+"""Evidence: what was recorded can be proven by anyone who holds a receipt.
+
+A log is a chain of checkpoints. Each checkpoint signs the root of a Merkle tree over the
+entries of one commit, and names the checkpoint before it. An entry enters the tree as a
+salted hash (its leaf), so that the log says nothing about content once the salt is gone.
+Pure: salts, instants and signatures come in as arguments.
+
+Source: design decision 15; the tree is that of RFC 6962 §2.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.message import Json, canonical_form
+from gateway.replies import instant
+
+SALT_BYTES = 16
+HASH_BYTES = 32
+NOTHING_BEFORE = bytes(HASH_BYTES)
+"""What the first checkpoint of a log names as the one before it."""
+
+_LEAF, _NODE = b"\x00", b"\x01"  # RFC 6962: no node can be taken for a leaf
+
+_RECEIPT = "ontvangstbevestiging"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One commit of one writer, as it is signed.
+
+    Attributes:
+        log: UUID of the log; each process that writes has its own.
+        number: 1, 2, … without gaps within the log.
+        at: On the clock of the writer, UTC, milliseconds.
+        size: Number of leaves, 1 or more.
+        root: Root of the tree over the leaves, 32 bytes.
+        previous: ``head`` of the checkpoint before it, or ``NOTHING_BEFORE``.
+    """
+
+    log: str
+    number: int
+    at: datetime
+    size: int
+    root: bytes
+    previous: bytes
+
+    def signed_text(self) -> bytes:
+        """The exact bytes that are signed: one line per field, in this order."""
+        return (
+            f"gateway-controlepunt-1\n{self.log}\n{self.number}\n{instant(self.at)}\n"
+            f"{self.size}\n{self.root.hex()}\n{self.previous.hex()}\n"
+        ).encode()
+
+    @property
+    def head(self) -> bytes:
+        """What the next checkpoint names: the hash of what this one says."""
+        return hashlib.sha256(self.signed_text()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A checkpoint with the gateway's signature (PS256) over ``signed_text``.
+
+    Attributes:
+        kid: Which of the published keys.
+    """
+
+    checkpoint: Checkpoint
+    kid: str
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That one entry stands in one checkpoint.
+
+    Attributes:
+        place: Of the leaf, from 0.
+        path: Hashes from the leaf to the root.
+    """
+
+    salt: bytes
+    place: int
+    path: tuple[bytes, ...]
+    signed: Signed
+
+
+def leaf(salt: bytes, entry: bytes) -> bytes:
+    """The salted hash of an entry."""
+    return hashlib.sha256(_LEAF + salt + entry).digest()
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(_NODE + left + right).digest()
+
+
+def tree(leaves: Sequence[bytes]) -> list[list[bytes]]:
+    """Every level of the tree, leaves first, root last; a lone last one moves up as it is."""
+    levels = [list(leaves)]
+    while len(levels[-1]) > 1:
+        below = levels[-1]
+        level = [_node(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)]
+        if len(below) % 2:
+            level.append(below[-1])
+        levels.append(level)
+    return levels
+
+
+def path(levels: Sequence[Sequence[bytes]], place: int) -> tuple[bytes, ...]:
+    """The hashes that lead from the leaf at ``place`` to the root."""
+    found = []
+    for level in levels[:-1]:
+        beside = place ^ 1
+        if beside < len(level):
+            found.append(level[beside])
+        place //= 2
+    return tuple(found)
+
+
+def root_from(leaf_hash: bytes, place: int, size: int, found: Sequence[bytes]) -> bytes | None:
+    """The root to which a path leads; None where the path has another length than it must."""
+    steps = iter(found)
+    current, width = leaf_hash, size
+    if not 0 <= place < size:
+        return None
+    while width > 1:
+        if (place ^ 1) < width:
+            beside = next(steps, None)
+            if beside is None:
+                return None
+            current = _node(beside, current) if place % 2 else _node(current, beside)
+        place, width = place // 2, (width + 1) // 2
+    return None if next(steps, None) is not None else current
+
+
+def accepted_entry(receipt: bytes, original_sha256: str) -> bytes:
+    """The entry of an accepted message: its receipt as recorded, and the bytes as sent.
+
+    Args:
+        receipt: The Ontvangstbevestiging in its RFC 8785 form, without ``bewijs``.
+    """
+    told = hashlib.sha256(receipt).hexdigest()
+    return (
+        f'{{"bevestigingSha256":"{told}","origineelSha256":"{original_sha256}",'
+        '"soort":"aangenomen"}'
+    ).encode()
+
+
+def as_json(proof: Proof, original_sha256: str) -> Json:
+    """A proof as receipts carry it (``bewijs`` of an Ontvangstbevestiging)."""
+    checkpoint = proof.signed.checkpoint
+    steps = {"pad": [each.hex() for each in proof.path]} if proof.path else {}
+    return {
+        "origineelSha256": original_sha256,
+        "zout": proof.salt.hex(),
+        "plaats": proof.place,
+        **steps,
+        "controlepunt": {
+            "logboek": checkpoint.log,
+            "nummer": checkpoint.number,
+            "tijdstip": instant(checkpoint.at),
+            "aantal": checkpoint.size,
+            "wortel": checkpoint.root.hex(),
+            "vorige": checkpoint.previous.hex(),
+            "sleutel": proof.signed.kid,
+            "handtekening": proof.signed.signature.hex(),
+        },
+    }
+
+
+def with_proof(receipt: bytes, proof: Json) -> bytes:
+    """A receipt with its ``bewijs`` as last member; all other bytes stay as they were."""
+    written = json.dumps(proof, separators=(",", ":"))
+    return receipt[:-2] + b',"bewijs":' + written.encode() + b"}}"
+
+
+def without_proof(document: Json) -> tuple[bytes, Json]:
+    """The receipt as it was recorded, and its ``bewijs``; the reverse of ``with_proof``.
+
+    Raises:
+        KeyError: it carries none, or is no receipt.
+    """
+    body = dict(document[_RECEIPT])
+    proof: Json = body.pop("bewijs")
+    return canonical_form({_RECEIPT: body}), proof
+
+
+def proof_of(told: Json) -> Proof:
+    """A proof as ``as_json`` wrote it.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none.
+    """
+    point = told["controlepunt"]
+    checkpoint = Checkpoint(
+        log=str(point["logboek"]),
+        number=int(point["nummer"]),
+        at=datetime.fromisoformat(point["tijdstip"]),
+        size=int(point["aantal"]),
+        root=bytes.fromhex(point["wortel"]),
+        previous=bytes.fromhex(point["vorige"]),
+    )
+    return Proof(
+        salt=bytes.fromhex(told["zout"]),
+        place=int(told["plaats"]),
+        path=tuple(bytes.fromhex(each) for each in told.get("pad", ())),
+        signed=Signed(checkpoint, str(point["sleutel"]), bytes.fromhex(point["handtekening"])),
+    )
+
+
+def stands(entry: bytes, proof: Proof) -> bool:
+    """Whether this entry is the one whose leaf leads to the root of the checkpoint."""
+    checkpoint = proof.signed.checkpoint
+    reached = root_from(leaf(proof.salt, entry), proof.place, checkpoint.size, proof.path)
+    return reached == checkpoint.root
