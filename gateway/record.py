@@ -258,6 +258,19 @@ class Ledger(Protocol):
         """
         ...
 
+    def turn(
+        self,
+        conclusions: Sequence[Conclusion],
+        *,
+        now: datetime,
+        until: datetime,
+        limit: int,
+        channels: frozenset[Channel],
+        closed: frozenset[Oin] = frozenset(),
+    ) -> list[Delivery]:
+        """``conclude`` and then ``lease``, in one transaction."""
+        ...
+
     def next_due(self, channels: frozenset[Channel]) -> datetime | None:
         """When the next waiting delivery becomes due; None when none waits."""
         ...

@@ -296,7 +296,7 @@ def test_finishing_while_a_successor_is_being_recorded_leaves_it_not_behind(
     written, go_on = threading.Event(), threading.Event()
 
     def pause(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("INSERT INTO delivery"):
+        if statement.replace('"', "").startswith("INSERT INTO delivery"):
             written.set()
             assert go_on.wait(20)
 

@@ -12,7 +12,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from gateway.adapters.keyring import Keyring
-from gateway.adapters.ledger.database import Database, insert_into
+from gateway.adapters.ledger import bulk
+from gateway.adapters.ledger.database import Database
 from gateway.adapters.ledger.journal import Entry, Journal, Page
 from gateway.adapters.ledger.numbering import Numbering, Pair, pair_of, reserve
 from gateway.adapters.ledger.order import held_up
@@ -156,7 +157,7 @@ def _write(
         deliveries.append(row)
         if not each.overtakes and (row["state"] == State.WACHT or each.awaits_confirmation):
             held[line] = held.get(line, False) or row["state"] == State.WACHT
-    connection.execute(sa.insert(delivery), deliveries)
+    bulk.insert(connection, delivery, deliveries)
     return numbers
 
 
@@ -164,21 +165,16 @@ def _insert_messages(connection: sa.Connection, rows: Sequence[Row]) -> dict[Ide
     # Sorted, so that two processes with the same messages do not wait for each other.
     sorted_rows = sorted(rows, key=lambda row: (row["referentienummer"], row["afzender"]))
     plain = [{name: row[name] for name in row if name != "attachments"} for row in sorted_rows]
-    inserted = connection.execute(
-        insert_into(connection, message).on_conflict_do_nothing(
-            index_elements=["referentienummer", "afzender"]
-        ),
+    inserted = bulk.insert(
+        connection,
+        message,
         plain,
-        execution_options={"preserve_rowcount": True},
+        keep_first=True,
+        returning=(message.c.id, message.c.referentienummer, message.c.afzender),
     )
-    if inserted.rowcount != len(rows):
+    if len(inserted) != len(rows):
         raise _Overtaken
-    found = connection.execute(
-        sa.select(message.c.id, message.c.referentienummer, message.c.afzender).where(
-            message.c.referentienummer.in_([row["referentienummer"] for row in rows])
-        )
-    )
-    return {Identity(row.referentienummer, row.afzender): row.id for row in found}
+    return {Identity(row.referentienummer, row.afzender): row.id for row in inserted}
 
 
 def _insert_attachments(
@@ -189,8 +185,7 @@ def _insert_attachments(
         for row, number in zip(rows, numbers, strict=True)
         for place, content in enumerate(row["attachments"])
     ]
-    if contents:
-        connection.execute(sa.insert(attachment), contents)
+    bulk.insert(connection, attachment, contents)
 
 
 def _insert_persons(
@@ -204,12 +199,13 @@ def _insert_persons(
         for each in new
         for mark in map(keyring.index.mark, each.submission.persons)
     }
-    if marks:
-        connection.execute(
-            insert_into(connection, person).on_conflict_do_nothing(),
-            # Sorted, for the same reason as the messages.
-            [
-                {"version": version, "mark": value, "conversation": number}
-                for version, value, number in sorted(marks)
-            ],
-        )
+    bulk.insert(
+        connection,
+        person,
+        # Sorted, for the same reason as the messages.
+        [
+            {"version": version, "mark": value, "conversation": number}
+            for version, value, number in sorted(marks)
+        ],
+        keep_first=True,
+    )

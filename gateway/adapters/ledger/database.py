@@ -7,19 +7,28 @@ begins, and the translation of foreign exceptions. No value of a message leaves 
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
+from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import (
+    DBAPIError,
+    DisconnectionError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from gateway.errors import Fault, LedgerUnavailable
 
@@ -32,6 +41,7 @@ OLDEST_SQLITE = (3, 40, 0)
 PATIENCE_S = 5
 """How long to wait for a connection, or for the lock of a file, before it does not answer."""
 
+_FRESH_S = 2.0  # a connection used this recently is taken to be alive
 _POOL = 6  # one writer, four readers, one to spare
 
 # A server that hangs must look like one that is down: within seconds.
@@ -179,16 +189,43 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 def _postgres(url: URL, patience_s: int) -> sa.Engine:
-    return sa.create_engine(
+    engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,
         pool_size=_POOL,
         max_overflow=0,
         pool_timeout=patience_s,
-        pool_pre_ping=True,
         connect_args={
             "connect_timeout": patience_s,
             "application_name": "schuldhulp-gateway",
             "options": _POSTGRES_OPTIONS,
         },
     )
+    event.listen(engine, "connect", _prepare_postgres)
+    event.listen(engine, "checkin", _put_back)
+    event.listen(engine, "checkout", _taken_again)
+    return engine
+
+
+def _prepare_postgres(connection: psycopg.Connection, record: object) -> None:
+    # Lists go over as binary arrays: as text each element would be quoted in Python.
+    connection.adapters.register_dumper(list, ListBinaryDumper)
+
+
+def _put_back(connection: object, record: ConnectionPoolEntry) -> None:
+    record.info["since"] = time.monotonic()
+
+
+def _taken_again(
+    connection: psycopg.Connection, record: ConnectionPoolEntry, proxy: object
+) -> None:
+    """Try a connection that lay idle; asking before every transaction would cost as much as
+    a statement.
+    """
+    if time.monotonic() - record.info.get("since", 0.0) < _FRESH_S:
+        return
+    try:
+        connection.execute("SELECT 1")
+        connection.rollback()
+    except psycopg.Error:
+        raise DisconnectionError from None

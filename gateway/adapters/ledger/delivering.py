@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from gateway.adapters.keyring import Keyring
+from gateway.adapters.ledger import bulk
+from gateway.adapters.ledger.among import among
 from gateway.adapters.ledger.database import Database
 from gateway.adapters.ledger.graveyard import Death, bury
 from gateway.adapters.ledger.happenings import ATTEMPTED, died, happened, held_deliveries
@@ -31,6 +34,9 @@ from gateway.message import Channel, Delivery, Oin
 
 LENT_BYTES = 64 * 1024 * 1024
 """No more content than this is lent at once, except where one message carries more."""
+
+SUSPECT_AFTER = 2
+"""So many leases that ran out in a row are no accident: from then on it is lent alone."""
 
 _HEALED_AT_ONCE = 1_000
 _NAMED_AT_ONCE = 10_000  # a lost queue may hold more than one statement can name
@@ -97,10 +103,10 @@ class Delivering:
             taken, doomed = _lend(connection, wanted, self._keyring.vault)
             page.write(connection, entries)
         if doomed:
-            self._give_up(doomed, now)
+            self._strand_doomed(doomed, now)
         return taken
 
-    def _give_up(self, doomed: Mapping[int, Doom], now: datetime) -> None:
+    def _strand_doomed(self, doomed: Mapping[int, Doom], now: datetime) -> None:
         """Strand what may not be lent, in a transaction of its own: it locks other things."""
         with self._journal.page() as page, self._database.writing() as connection:
             lock(connection, sa.select(delivery.c.conversation).where(delivery.c.id.in_(doomed)))
@@ -233,7 +239,7 @@ def _take(ids: Sequence[int], until: datetime) -> sa.Update:
     ran_out = delivery.c.leased_until.is_not(None)
     return (
         sa.update(delivery)
-        .where(delivery.c.id.in_(ids))
+        .where(among(delivery.c.id, ids))
         .values(
             attempts=delivery.c.attempts + 1,
             fence=delivery.c.fence + 1,
@@ -264,8 +270,8 @@ def _lend(
         .where(
             scheduled(delivery),
             delivery.c.due_at <= wanted.now,
-            delivery.c.channel.in_([each.value for each in wanted.channels]),
-            delivery.c.ontvanger.not_in(wanted.closed),
+            among(delivery.c.channel, [each.value for each in wanted.channels]),
+            sa.not_(among(delivery.c.ontvanger, wanted.closed)),
         )
         .order_by(delivery.c.due_at, delivery.c.id)
         .limit(wanted.limit)
@@ -276,7 +282,7 @@ def _lend(
         for row in due
         if row.leased_until is not None and row.unanswered >= LEASES_WITHOUT_ANSWER
     }
-    healthy = [row for row in due if row.id not in doomed]
+    healthy = _apart([row for row in due if row.id not in doomed])
     opened, broken = load(connection, within(healthy, LENT_BYTES), vault, taken=True)
     if opened:
         connection.execute(_take([row.id for row, _ in opened], wanted.until))
@@ -284,10 +290,21 @@ def _lend(
     return [each for _, each in opened], doomed
 
 
+def _apart(rows: Sequence[Any]) -> Sequence[Any]:
+    """The first of these up to one whose leases keep running out; that one goes alone.
+
+    It may be what kills its worker, and what was lent with it would strand with it.
+    """
+    sound = list(
+        takewhile(lambda row: row.leased_until is None or row.unanswered < SUSPECT_AFTER, rows)
+    )
+    return sound or rows[:1]
+
+
 def _conclude(connection: sa.Connection, conclusions: Sequence[Conclusion]) -> list[Entry]:
     """Write conclusions whose fence holds; returns what happened, for the journal."""
     told = {(each.delivery_id, each.fence): each for each in conclusions}
-    named = delivery.c.delivery_id.in_({each.delivery_id for each in conclusions})
+    named = among(delivery.c.delivery_id, {each.delivery_id for each in conclusions})
     lock(connection, sa.select(delivery.c.conversation).where(named))
     rows = connection.execute(
         held_deliveries().where(named, delivery.c.leased_until.is_not(None))
@@ -317,51 +334,42 @@ def _attempted(row: Any, told: Conclusion) -> Entry:
 
 def _write(connection: sa.Connection, heard: list[tuple[Any, Conclusion]]) -> None:
     """Write attempts and new states of deliveries whose rows and conversations are held."""
-    connection.execute(sa.insert(attempt), [_attempt_row(row, told) for row, told in heard])
+    bulk.insert(connection, attempt, [_attempt_row(row, told) for row, told in heard])
     # Confirmed or stranded by the recipient while we were still hearing from the channel:
     # the attempt is evidence, but the state has moved on.
     open_ = [(row, told) for row, told in heard if row.state == State.WACHT]
     late = [(row, told) for row, told in heard if row.state != State.WACHT]
-    connection.execute(_MOVE, [_moved(*each) for each in open_] + [_late(*each) for each in late])
+    moves = [_moved(*each) for each in open_] + [_late(*each) for each in late]
+    bulk.update(connection, delivery, moves)
     bury(connection, [_death(*each) for each in open_ if each[1].state is State.GESTRAND])
     latest = max(told.ended_at for _, told in heard)
     settle(connection, sorted({row.conversation for row, _ in heard}), latest)
 
 
-_MOVE = (
-    sa.update(delivery)
-    .where(delivery.c.id == sa.bindparam("number"))
-    .values(
-        state=sa.bindparam("to"),
-        due_at=sa.bindparam("due"),
-        offered_at=sa.bindparam("offered"),
-        confirmed_at=sa.bindparam("confirmed"),
-        leased_until=None,
-        unanswered=0,
-    )
-)
-
-
 def _moved(row: Any, told: Conclusion) -> dict[str, Any]:
     reached = told.state in (State.AANGEBODEN, State.BEVESTIGD)
     return {
-        "number": row.id,
+        "id": row.id,
         # A dead one is only given back here; it is buried in the next step.
-        "to": (State.WACHT if told.state is State.GESTRAND else told.state).value,
-        "due": told.retry_at if told.state is State.WACHT else None,
-        "offered": told.ended_at if reached else row.offered_at,
-        "confirmed": told.ended_at if told.state is State.BEVESTIGD else row.confirmed_at,
+        "state": (State.WACHT if told.state is State.GESTRAND else told.state).value,
+        "due_at": told.retry_at if told.state is State.WACHT else None,
+        "offered_at": told.ended_at if reached else row.offered_at,
+        "confirmed_at": told.ended_at if told.state is State.BEVESTIGD else row.confirmed_at,
+        "leased_until": None,
+        "unanswered": 0,
     }
 
 
 def _late(row: Any, told: Conclusion) -> dict[str, Any]:
     reached = told.state in (State.AANGEBODEN, State.BEVESTIGD)
     return {
-        "number": row.id,
-        "to": row.state,
-        "due": None,
-        "offered": row.offered_at or (told.ended_at if reached else None),
-        "confirmed": row.confirmed_at,
+        "id": row.id,
+        "state": row.state,
+        "due_at": None,
+        "offered_at": row.offered_at or (told.ended_at if reached else None),
+        "confirmed_at": row.confirmed_at,
+        "leased_until": None,
+        "unanswered": 0,
     }
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from gateway.adapters.ledger import bulk
 from gateway.adapters.ledger.database import Clock
 from gateway.adapters.ledger.tables import checkpoint, evidence
 from gateway.evidence import (
@@ -108,8 +109,9 @@ class Page:
         levels = tree([leaf(salt, each.text) for salt, each in zip(salts, entries, strict=True)])
         signed = self._next(len(entries), levels[-1][0])
         connection.execute(sa.insert(checkpoint).values(_row(signed, levels[0])))
-        connection.execute(
-            sa.insert(evidence),
+        bulk.insert(
+            connection,
+            evidence,
             [
                 {
                     "log": signed.checkpoint.log,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from gateway.adapters.ledger.among import among
 from gateway.adapters.ledger.sealing import CANONICAL, Attachments, data_key, whole
 from gateway.adapters.ledger.tables import delivery, message
 from gateway.adapters.vault import SealBroken, Vault, VaultKeyMissing
@@ -78,7 +79,7 @@ def load(
     """These deliveries with their content, in this order, and those that cannot be opened."""
     if not ids:
         return [], []
-    found = {row.id: row for row in connection.execute(lent().where(delivery.c.id.in_(ids)))}
+    found = {row.id: row for row in connection.execute(lent().where(among(delivery.c.id, ids)))}
     return open_all(connection, [found[number] for number in ids], vault, taken=taken)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from gateway.adapters.ledger.database import insert_into
+from gateway.adapters.ledger import bulk
 from gateway.adapters.ledger.tables import conversation
 from gateway.message import Admitted, Oin
 
@@ -50,25 +50,20 @@ def reserve(connection: sa.Connection, new: Sequence[Admitted]) -> dict[Pair, Nu
     wanted = Counter((pair_of(each), each.ontvanger) for each in new)
     # Sorted: two processes with the same conversations must not lock them crosswise.
     taken = {pair: _both(pair, wanted) for pair in sorted({pair for pair, _ in wanted})}
-    upsert = insert_into(connection, conversation)
-    connection.execute(
-        upsert.on_conflict_do_update(
-            index_elements=["conversatie", "party_a", "party_b"],
-            set_={
-                "last_to_a": conversation.c.last_to_a + upsert.excluded.last_to_a,
-                "last_to_b": conversation.c.last_to_b + upsert.excluded.last_to_b,
-            },
-        ),
+    held = bulk.insert(
+        connection,
+        conversation,
         [{**pair._asdict(), "last_to_a": a, "last_to_b": b} for pair, (a, b) in taken.items()],
+        adding=(conversation.c.last_to_a, conversation.c.last_to_b),
+        key=(conversation.c.conversatie, conversation.c.party_a, conversation.c.party_b),
+        returning=tuple(conversation.c),
     )
-    named = conversation.c.conversatie.in_({pair.conversatie for pair in taken})
     numbers = {}
-    for row in connection.execute(sa.select(conversation).where(named)):
+    for row in held:
         pair = Pair(row.conversatie, row.party_a, row.party_b)
-        if pair in taken:  # another pair may use the same id
-            a, b = taken[pair]
-            last = {pair.party_b: row.last_to_b - b, pair.party_a: row.last_to_a - a}
-            numbers[pair] = Numbering(row.id, last)
+        a, b = taken[pair]
+        last = {pair.party_b: row.last_to_b - b, pair.party_a: row.last_to_a - a}
+        numbers[pair] = Numbering(row.id, last)
     return numbers
 
 

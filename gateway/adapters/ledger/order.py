@@ -13,6 +13,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from gateway.adapters.ledger.among import among
 from gateway.adapters.ledger.instant import Instant
 from gateway.adapters.ledger.tables import (
     AANGEBODEN,
@@ -104,6 +105,15 @@ _must_wait = sa.and_(
 )
 
 
+_waiting = sa.and_(delivery.c.state == WACHT, unfinished(delivery))
+
+
+def _of(column: sa.Column[int], conversations: Conversations) -> sa.ColumnElement[bool]:
+    if isinstance(conversations, sa.Select):
+        return column.in_(conversations)
+    return among(column, conversations)
+
+
 def lock(connection: sa.Connection, conversations: Conversations) -> list[int]:
     """Hold these conversations until the transaction ends.
 
@@ -116,7 +126,7 @@ def lock(connection: sa.Connection, conversations: Conversations) -> list[int]:
     return list(
         connection.scalars(
             sa.select(conversation.c.id)
-            .where(conversation.c.id.in_(conversations))
+            .where(_of(conversation.c.id, conversations))
             .order_by(conversation.c.conversatie, conversation.c.party_a, conversation.c.party_b)
             .with_for_update()
         )
@@ -129,7 +139,9 @@ def settle(connection: sa.Connection, conversations: Conversations, at: datetime
     Returns:
         How many may go now that could not before.
     """
-    mine = delivery.c.conversation.in_(conversations)
+    mine = _of(delivery.c.conversation, conversations)
+    if connection.scalar(sa.select(sa.literal(1)).where(sa.exists().where(mine, _waiting))) is None:
+        return 0
     queued_at = sa.func.coalesce(delivery.c.queued_at, sa.literal(at, Instant))
     # First, since what lies ready without awaiting confirmation holds up nobody.
     laid = connection.execute(
@@ -166,7 +178,7 @@ def held_up(connection: sa.Connection, conversations: Iterable[int]) -> dict[Lin
             delivery.c.ontvanger,
             sa.func.max(sa.case((delivery.c.state == WACHT, 1), else_=0)).label("waits"),
         )
-        .where(delivery.c.conversation.in_(numbers), in_the_way(delivery))
+        .where(among(delivery.c.conversation, numbers), in_the_way(delivery))
         .group_by(delivery.c.conversation, delivery.c.ontvanger)
     )
     return {(row.conversation, row.ontvanger): bool(row.waits) for row in rows}

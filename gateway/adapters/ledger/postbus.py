@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.adapters.keyring import Keyring
+from gateway.adapters.ledger.among import among
 from gateway.adapters.ledger.database import Database
 from gateway.adapters.ledger.happenings import CONFIRMED, happened, held_deliveries
 from gateway.adapters.ledger.journal import Journal
@@ -108,9 +109,7 @@ class Postbus:
         outcome = dict.fromkeys(delivery_ids, Confirmed.UNKNOWN)
         if not outcome:
             return outcome
-        named = sa.and_(
-            delivery.c.delivery_id.in_(list(outcome)), delivery.c.ontvanger == ontvanger
-        )
+        named = sa.and_(among(delivery.c.delivery_id, outcome), delivery.c.ontvanger == ontvanger)
         with self._journal.page() as page, self._database.writing() as connection:
             lock(connection, sa.select(delivery.c.conversation).where(named))
             rows = connection.execute(held_deliveries().where(named)).all()
@@ -196,7 +195,7 @@ def _confirmed(ids: Sequence[int], at: datetime) -> sa.Update:
     # The lease, if there is one, stays: its conclusion is still evidence.
     return (
         sa.update(delivery)
-        .where(delivery.c.id.in_(ids))
+        .where(among(delivery.c.id, ids))
         .values(state=State.BEVESTIGD.value, confirmed_at=at, due_at=None)
     )
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from gateway.adapters.ledger.among import among
 from gateway.adapters.ledger.tables import checkpoint, evidence, message
 from gateway.evidence import (
     HASH_BYTES,
@@ -59,7 +60,7 @@ def kept(connection: sa.Connection, named: Sequence[Identity]) -> dict[Identity,
             message.c.digest,
             message.c.receipt,
             message.c.original_sha256,
-        ).where(message.c.referentienummer.in_({each.referentienummer for each in named}))
+        ).where(among(message.c.referentienummer, {each.referentienummer for each in named}))
     ).all()
     if not rows:
         return {}
@@ -88,7 +89,7 @@ def proofs_of(connection: sa.Connection, messages: Sequence[int]) -> dict[int, P
             checkpoint,
             sa.and_(evidence.c.log == checkpoint.c.log, evidence.c.number == checkpoint.c.number),
         )
-        .where(evidence.c.message.in_(messages), evidence.c.soort == ACCEPTED)
+        .where(among(evidence.c.message, messages), evidence.c.soort == ACCEPTED)
     )
     return {row.message: proof_of(row) for row in rows if row.salt is not None}
 

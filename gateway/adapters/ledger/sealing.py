@@ -115,6 +115,11 @@ def whole(
     return b"".join([*pieces, rest[done:]])
 
 
+def bare(content: bytes) -> bytes:
+    """A part as it was opened, with nothing where its attachments were cut out."""
+    return content.partition(b"\n")[2] if content.startswith(_CUT) else content
+
+
 def _attachment(place: int) -> str:
     return f"bijlage-{place}"
 
