@@ -56,10 +56,12 @@ lock: setup-dev ## renew the locked requirements
 docs: setup-dev ## write the generated pages again
 	@$(RUN) docs/genereer.py
 	@$(RUN) -m docs.levering
+	@$(RUN) -m docs.privacy
 
-bench: setup-dev ## microseconds per station, messages per second
+bench: setup-dev ## the gateway beside others: speed, cost, memory (see bench/README.md)
 	@sh deploy/servers.sh
-	@$(RUN) -m bench
+	@PYTHON=$(PYTHON) sh bench/prepare.sh
+	@$(RUN) -m bench $(PARTS)
 
 clean: ## remove what the gateway and the checks left behind
 	@rm -rf $(VENV) var .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -8,12 +8,12 @@ All instants are aware and in UTC; all identifiers are lower case.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
+import orjson
 from lxml import etree
 
 from gateway.errors import Finding
@@ -27,17 +27,17 @@ Json = dict[str, Any]
 
 def as_bytes(document: Json) -> bytes:
     """The one way to write canonical JSON for storage and delivery: UTF-8, no spaces."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return orjson.dumps(document)
 
 
 def canonical_form(document: Json) -> bytes:
     """The RFC 8785 form of a document of the contract.
 
     The contract has no floating-point numbers, no integers beyond 2**53 and ASCII
-    member names. Within that the sorted form of the standard library is the RFC 8785
-    form, several times faster than an implementation for all JSON (a test compares).
+    member names. Within that the sorted form of the library is the RFC 8785 form, far
+    faster than an implementation for all JSON (a test compares).
     """
-    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 
 def with_member(document: bytes, name: str, value: bytes) -> bytes:

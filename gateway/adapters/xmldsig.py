@@ -1,68 +1,63 @@
 """XMLDSig: does the one enveloped signature cover exactly this document?
 
 Position and algorithms are judged on the parsed tree by exact lists, the certificate is
-looked up, and only then is anything canonicalised. What is returned is the tree that the
-library digested, never the tree that arrived.
+looked up, and only then is anything canonicalised. What is returned is the tree that was
+canonicalised and digested: docs/adr/0008-own-xml-signature-check.md says why it can be read.
 
-Source: XML Signature 1.1 §4; standards §3.1, §3.2 and §3.5.
+Source: XML Signature 1.1 §3.2 and §4; Exclusive XML Canonicalization 1.0; standards §3.5.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import logging
+import hmac
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
+from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
-from signxml.algorithms import CanonicalizationMethod, DigestAlgorithm, SignatureMethod
-from signxml.exceptions import InvalidDigest
-from signxml.exceptions import InvalidSignature as SignatureMismatch
-from signxml.signer import XMLSigner
-from signxml.verifier import SignatureConfiguration, VerifyResult, XMLVerifier
 
 from gateway.adapters import certificates
-from gateway.errors import Code, Finding, Refusal
-from gateway.routing.directory import Certificate
+from gateway.adapters.xmldsig_form import (
+    DIGESTS,
+    ECDSA,
+    ENVELOPED,
+    METHODS,
+    MORE,
+    RSA,
+    XMLENC,
+    Claim,
+    judge_shape,
+    read,
+    refusal,
+)
+from gateway.errors import Code
 from gateway.verify import Proof, Trust
 from gateway.xml import EXC_C14N, XMLDSIG
 
-# At DEBUG the library prints what it canonicalises, which is the message itself. This
-# must hold for whoever imports this module, so it is not left to the start of a process.
-logging.getLogger("signxml").setLevel(logging.CRITICAL)
-
-SIGNATURE_METHODS = frozenset(
-    {
-        SignatureMethod.RSA_SHA256,
-        SignatureMethod.RSA_SHA384,
-        SignatureMethod.RSA_SHA512,
-        SignatureMethod.ECDSA_SHA256,
-        SignatureMethod.ECDSA_SHA384,
-        SignatureMethod.ECDSA_SHA512,
-        SignatureMethod.SHA256_RSA_MGF1,
-        SignatureMethod.SHA384_RSA_MGF1,
-        SignatureMethod.SHA512_RSA_MGF1,
-    }
-)
-DIGESTS = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
-ENVELOPED = f"{XMLDSIG}enveloped-signature"
-
-_SIGNATURE_URIS = frozenset(method.value for method in SIGNATURE_METHODS)
-_DIGEST_URIS = frozenset(digest.value for digest in DIGESTS)
-_LONGEST_BASE64 = 8192
-
-
-def _ds(name: str) -> str:
-    return f"{{{XMLDSIG}}}{name}"
-
-
-_SIGNATURE = _ds("Signature")
-_KEY_INFO_PARTS = frozenset({_ds("X509Data"), _ds("KeyName"), _ds("KeyValue")})
+_HASHES: dict[str, hashes.HashAlgorithm] = {
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+_PKCS1 = padding.PKCS1v15()
+# RFC 9231 §2.3.10: MGF1 with the hash of the method, and a salt as long as the hash
+_PSS = {
+    name: padding.PSS(mgf=padding.MGF1(each), salt_length=each.digest_size)
+    for name, each in _HASHES.items()
+}
+_ASIDES = (etree.Comment, etree.PI, etree.Entity)
 
 
 def check(document: etree._Element, trust: Trust) -> tuple[etree._Element, Proof]:
-    """Check the enveloped signature of a parsed document, which is used up.
+    """Check the enveloped signature of a parsed document, and take it out.
 
     1. Exactly one ``ds:Signature``, a direct child of the root.
     2. Its parts are exactly SignedInfo, SignatureValue and KeyInfo, in that order; one
@@ -72,25 +67,38 @@ def check(document: etree._Element, trust: Trust) -> tuple[etree._Element, Proof
     4. Exactly one X509Certificate, and ``trust`` lets it pass. Key values, key names and
        the like are hints that anybody can write: they are not read.
     5. The signature value and the digest are right, under the *registered* certificate.
-    6. What was digested is the same root, with content, without a signature.
+    6. What was digested is the whole document, with content, and nothing in it is left
+       out of the digest.
 
     Returns:
-        The root of the signed content, with the line numbers of the document as sent.
+        The document itself, without its signature.
 
     Raises:
         Refusal: HANDTEKENING_ONTBREEKT or HANDTEKENING_POSITIE (1, 2);
             ALGORITME_VERBODEN (2, 3); CERTIFICAAT_ONBEKEND (4: none, several, or not
             registered) and what ``trust`` raises; HANDTEKENING_ONGELDIG (5, 6, and any
-            failure of the library).
+            failure of the libraries).
     """
-    signature = _only_signature(document)
-    signed_info, key_info = _parts(signature)
-    method = _judge_signed_info(signed_info)
-    certificate = trust(_claimed_fingerprint(key_info))
-    signed = _verified(document, certificate)
-    document.remove(signature)
-    _keep_lines(document, signed)
-    return signed, Proof(certificate.fingerprint, method)
+    claim = read(document)
+    certificate = trust(claim.fingerprint)
+    key = certificates.public_key(certificate)
+    judge_shape(claim.signature)
+    _judge_readable(document)
+    try:
+        _verify_value(claim, key, _canonical(claim.signed_info))
+        _take_out(claim.signature, document)
+        digest = DIGESTS[claim.digest](_canonical(document)).digest()
+    except MemoryError:
+        raise
+    except InvalidSignature:
+        raise refusal(Code.HANDTEKENING_ONGELDIG, "waarde") from None
+    except Exception:  # noqa: BLE001 - the libraries raise many kinds; all of them refuse
+        raise refusal(Code.HANDTEKENING_ONGELDIG, "kern") from None
+    if not hmac.compare_digest(digest, claim.digest_value):
+        raise refusal(Code.HANDTEKENING_ONGELDIG, "digest")
+    if len(document) == 0:
+        raise refusal(Code.HANDTEKENING_POSITIE, "dekking")
+    return document, Proof(certificate.fingerprint, claim.method)
 
 
 def sign_xml(
@@ -101,162 +109,90 @@ def sign_xml(
     """Sign the whole document as ``check`` wants it: SHA-256, exclusive C14N, enveloped.
 
     Returns:
-        The document in UTF-8 with its declaration; ``tree`` is left as it was.
+        The document in UTF-8 with its declaration, in canonical form around the signature;
+        ``tree`` is left as it was.
     """
+    content = _canonical(tree)
+    digest = base64.b64encode(hashlib.sha256(content).digest())
     rsa_key = isinstance(key, rsa.RSAPrivateKey)
-    signer = XMLSigner(
-        signature_algorithm=SignatureMethod.RSA_SHA256 if rsa_key else SignatureMethod.ECDSA_SHA256,
-        digest_algorithm=DigestAlgorithm.SHA256,
-        c14n_algorithm=CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0,
-    )
-    signed = signer.sign(tree, key=key, cert=[certificate])
-    written: bytes = etree.tostring(signed, xml_declaration=True, encoding="UTF-8")
+    method = f"{MORE}rsa-sha256" if rsa_key else f"{MORE}ecdsa-sha256"
+    signed_info = _SIGNED_INFO % (method.encode(), digest)
+    # written without what its parent declares, digested with it: XML Exclusive C14N §2.1
+    value = _signature(_OPEN_SIGNED_INFO_ALONE + signed_info, key)
+    encoded = base64.b64encode(certificate.public_bytes(Encoding.DER))
+    signature = _SIGNATURE % (signed_info, base64.b64encode(value), encoded)
+    end = content.rindex(b"</")
+    return b"".join((_DECLARATION, content[:end], signature, content[end:]))
+
+
+_DECLARATION = b"<?xml version='1.0' encoding='UTF-8'?>\n"
+_OPEN_SIGNED_INFO_ALONE = f'<ds:SignedInfo xmlns:ds="{XMLDSIG}">'.encode()
+_SIGNED_INFO = (
+    f'<ds:CanonicalizationMethod Algorithm="{EXC_C14N}"></ds:CanonicalizationMethod>'
+    '<ds:SignatureMethod Algorithm="%s"></ds:SignatureMethod><ds:Reference URI=""><ds:Transforms>'
+    f'<ds:Transform Algorithm="{ENVELOPED}"></ds:Transform>'
+    f'<ds:Transform Algorithm="{EXC_C14N}"></ds:Transform></ds:Transforms>'
+    f'<ds:DigestMethod Algorithm="{XMLENC}sha256"></ds:DigestMethod>'
+    "<ds:DigestValue>%s</ds:DigestValue></ds:Reference></ds:SignedInfo>"
+).encode()
+_SIGNATURE = (
+    f'<ds:Signature xmlns:ds="{XMLDSIG}"><ds:SignedInfo>%s'
+    "<ds:SignatureValue>%s</ds:SignatureValue><ds:KeyInfo><ds:X509Data>"
+    "<ds:X509Certificate>%s</ds:X509Certificate></ds:X509Data></ds:KeyInfo></ds:Signature>"
+).encode()
+
+
+def _canonical(element: etree._Element) -> bytes:
+    """The octets that are digested; those of SignedInfo see the namespaces around it."""
+    written: bytes = etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
     return written
 
 
-def _refusal(code: Code, rule: str, element: etree._Element | None = None) -> Refusal:
-    line = None if element is None else element.sourceline
-    return Refusal(code, Finding(rule, "/*/Signature", line))
+def _judge_readable(document: etree._Element) -> None:
+    """Refuse what the canonical form leaves out, so that nothing unsigned can be read.
+
+    The parser refuses these as well; whoever reads the tree relies on it.
+    """
+    has_dtd = document.getroottree().docinfo.internalDTD is not None
+    if has_dtd or next(document.iter(*_ASIDES), None) is not None:
+        raise refusal(Code.HANDTEKENING_POSITIE, "dekking")
 
 
-def _only_signature(document: etree._Element) -> etree._Element:
-    found = list(document.iter(_SIGNATURE))
-    if not found:
-        raise Refusal(Code.HANDTEKENING_ONTBREEKT, Finding("ontbreekt", "/*/Signature"))
-    if len(found) > 1:
-        raise _refusal(Code.HANDTEKENING_POSITIE, "aantal", found[1])
-    if found[0].getparent() is not document:
-        raise _refusal(Code.HANDTEKENING_POSITIE, "plaats", found[0])
-    return found[0]
+def _take_out(signature: etree._Element, document: etree._Element) -> None:
+    """The enveloped-signature transform: the element goes, the text after it stays."""
+    tail = signature.tail
+    if tail:
+        before = signature.getprevious()
+        if before is None:
+            document.text = (document.text or "") + tail
+        else:
+            before.tail = (before.tail or "") + tail
+    document.remove(signature)
 
 
-def _children(element: etree._Element, *names: str) -> list[etree._Element]:
-    """The children, if they are exactly these; no parameters, no extensions."""
-    found = list(element)
-    if [child.tag for child in found] != [_ds(name) for name in names]:
-        raise _refusal(Code.HANDTEKENING_POSITIE, "onderdelen", element)
-    return found
+def _verify_value(claim: Claim, key: certificates.PublicKey, said: bytes) -> None:
+    """Raise InvalidSignature, or TypeError where the key is of another kind."""
+    scheme, name = METHODS[claim.method]
+    if scheme == ECDSA and isinstance(key, ec.EllipticCurvePublicKey):
+        key.verify(_as_der(claim.value, key.key_size), said, ec.ECDSA(_HASHES[name]))
+    elif scheme != ECDSA and isinstance(key, rsa.RSAPublicKey):
+        key.verify(claim.value, said, _PKCS1 if scheme == RSA else _PSS[name], _HASHES[name])
+    else:
+        raise TypeError("this key is not for this method")
 
 
-def _parts(signature: etree._Element) -> tuple[etree._Element, etree._Element]:
-    if signature.find(_ds("KeyInfo")) is None:
-        raise _refusal(Code.CERTIFICAAT_ONBEKEND, "geen-certificaat", signature)
-    signed_info, value, key_info = _children(signature, "SignedInfo", "SignatureValue", "KeyInfo")
-    _decoded(value, Code.HANDTEKENING_ONGELDIG)
-    return signed_info, key_info
+def _as_der(value: bytes, key_bits: int) -> bytes:
+    """From r and s side by side, each as long as the key (XML Signature 1.1 §6.4.3)."""
+    length = (key_bits + 7) // 8
+    if len(value) != 2 * length:
+        raise InvalidSignature
+    r, s = int.from_bytes(value[:length]), int.from_bytes(value[length:])
+    return encode_dss_signature(r, s)
 
 
-def _judge_signed_info(signed_info: etree._Element) -> str:
-    """Judge everything that steers the computation; returns the signature method."""
-    if len(signed_info.findall(_ds("Reference"))) != 1:
-        raise _refusal(Code.HANDTEKENING_POSITIE, "aantal-verwijzingen", signed_info)
-    canonicalization, method, reference = _children(
-        signed_info, "CanonicalizationMethod", "SignatureMethod", "Reference"
-    )
-    _judge_algorithm(canonicalization, frozenset({EXC_C14N}), "canonicalisatie")
-    algorithm = _judge_algorithm(method, _SIGNATURE_URIS, "handtekening")
-    if reference.get("URI") != "" or reference.get("Type") is not None:
-        raise _refusal(Code.HANDTEKENING_POSITIE, "verwijzing", reference)
-    transforms, digest, value = _children(reference, "Transforms", "DigestMethod", "DigestValue")
-    steps = list(transforms)
-    if [step.get("Algorithm") for step in steps] != [ENVELOPED, EXC_C14N]:
-        raise _refusal(Code.ALGORITME_VERBODEN, "transformatie", transforms)
-    for step in steps:
-        _judge_algorithm(step, frozenset({ENVELOPED, EXC_C14N}), "transformatie")
-    _judge_algorithm(digest, _DIGEST_URIS, "digest")
-    _decoded(value, Code.HANDTEKENING_ONGELDIG)
-    return algorithm
-
-
-def _judge_algorithm(element: etree._Element, allowed: frozenset[str], rule: str) -> str:
-    algorithm: str | None = element.get("Algorithm")
-    # A child would be a parameter (HMACOutputLength, InclusiveNamespaces, XPath, …).
-    if algorithm is None or algorithm not in allowed or len(element):
-        raise _refusal(Code.ALGORITME_VERBODEN, rule, element)
-    return algorithm
-
-
-def _claimed_fingerprint(key_info: etree._Element) -> str:
-    if any(part.tag not in _KEY_INFO_PARTS for part in key_info):
-        raise _refusal(Code.HANDTEKENING_POSITIE, "sleutelgegevens", key_info)
-    found = list(key_info.iter(_ds("X509Certificate")))
-    if len(found) != 1 or found[0].getparent().tag != _ds("X509Data"):
-        rule = "aantal-certificaten" if found else "geen-certificaat"
-        raise _refusal(Code.CERTIFICAAT_ONBEKEND, rule, key_info)
-    return hashlib.sha256(_decoded(found[0], Code.CERTIFICAAT_ONBEKEND)).hexdigest()
-
-
-def _decoded(element: etree._Element, code: Code) -> bytes:
-    text = element.text or ""
-    try:
-        if len(element) or not 0 < len(text) <= _LONGEST_BASE64:
-            raise _refusal(code, "base64", element)
-        return base64.b64decode("".join(text.split()), validate=True)
-    except ValueError:  # binascii.Error is one
-        raise _refusal(code, "base64", element) from None
-
-
-def _verified(document: etree._Element, certificate: Certificate) -> etree._Element:
-    configuration = SignatureConfiguration(
-        require_x509=True,
-        location="./",
-        expect_references=1,
-        signature_methods=SIGNATURE_METHODS,
-        digest_algorithms=DIGESTS,
-        # Key values are unsigned hints and are not used; see step 4.
-        ignore_ambiguous_key_info=True,
-        # The register judged validity at the time of receipt; the library must not
-        # judge it again by a clock of its own.
-        verification_time=certificate.not_before,
-        default_reference_c14n_method=CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0,
-    )
-    loaded = certificates.loaded(certificate)
-    try:
-        # A new verifier each time: it keeps policy and certificate on itself.
-        result = XMLVerifier().verify(document, x509_cert=loaded, expect_config=configuration)
-    except MemoryError:
-        raise
-    except InvalidDigest:
-        raise _refusal(Code.HANDTEKENING_ONGELDIG, "digest") from None
-    except SignatureMismatch:
-        raise _refusal(Code.HANDTEKENING_ONGELDIG, "waarde") from None
-    except Exception:  # noqa: BLE001 - the library raises many kinds; all of them refuse
-        raise _refusal(Code.HANDTEKENING_ONGELDIG, "kern") from None
-    return _signed_content(document, result)
-
-
-def _signed_content(
-    document: etree._Element, result: VerifyResult | list[VerifyResult]
-) -> etree._Element:
-    signed = result.signed_xml if isinstance(result, VerifyResult) else None
-    if (
-        signed is None
-        or signed.tag != document.tag
-        or len(signed) == 0
-        or next(signed.iter(_SIGNATURE), None) is not None
-    ):
-        raise _refusal(Code.HANDTEKENING_POSITIE, "dekking")
-    return signed
-
-
-def _keep_lines(document: etree._Element, signed: etree._Element) -> None:
-    # Canonicalisation drops line breaks inside tags and before the root, so lines only
-    # ever shift down: where root and last element kept theirs, all did. Else they are
-    # put back, since people look for mistakes in what they sent.
-    if document.sourceline == signed.sourceline and (
-        _last(document).sourceline == _last(signed).sourceline
-    ):
-        return
-    try:
-        for sent, canonical in zip(document.iter(), signed.iter(), strict=True):
-            canonical.sourceline = sent.sourceline
-    except OverflowError:
-        return  # libxml2 keeps lines up to 65 535; the rest stays as canonicalised
-    except ValueError:
-        raise _refusal(Code.HANDTEKENING_POSITIE, "dekking") from None
-
-
-def _last(element: etree._Element) -> etree._Element:
-    while len(element):
-        element = element[-1]
-    return element
+def _signature(said: bytes, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(said, _PKCS1, _HASHES["sha256"])
+    length = (key.key_size + 7) // 8
+    r, s = decode_dss_signature(key.sign(said, ec.ECDSA(_HASHES["sha256"])))
+    return r.to_bytes(length) + s.to_bytes(length)

@@ -47,17 +47,14 @@ def _compile(
     if key in made:
         return made[key]
     if isinstance(node, Simple):
-        decoder = _lower(_simple(node)) if node.name == IDENTIFIER else _simple(node)
+        decoder = _leaf(_text_reader(node))
     elif isinstance(node, Carrier):
         decoder = _carrier(carried)
     elif isinstance(node, Listing):
         decoder = _listing(_compile(node.item, namespace, carried, made))
     else:
         children = {
-            f"{{{namespace}}}{child.name}": (
-                child.json,
-                _compile(child, namespace, carried, made),
-            )
+            f"{{{namespace}}}{child.name}": _member(child, namespace, carried, made)
             for child in node.elements()
         }
         decoder = _record(children)
@@ -65,50 +62,64 @@ def _compile(
     return decoder
 
 
-def _record(children: dict[str, tuple[str, Decoder]]) -> Decoder:
+TextReader = Callable[[str | None], Any]
+Member = tuple[str, TextReader | None, Decoder]
+"""Of a child: its JSON name, and how to read it: by its text alone where it is a leaf."""
+
+
+def _member(
+    element: Element, namespace: str, carried: Decoder, made: dict[tuple[str, Type], Decoder]
+) -> Member:
+    node = element.type
+    text_reader = _text_reader(node) if isinstance(node, Simple) else None
+    return element.json, text_reader, _compile(element, namespace, carried, made)
+
+
+def _record(children: dict[str, Member]) -> Decoder:
     def read(node: etree._Element) -> Json:
         content = {}
-        for child in node:
-            name, decode = children[child.tag]
-            content[name] = decode(child)
+        for child in node[:]:  # quicker than an iterator
+            name, text_reader, decode = children[child.tag]
+            content[name] = decode(child) if text_reader is None else text_reader(child.text)
         return content
 
     return read
 
 
+def _leaf(text_reader: TextReader) -> Decoder:
+    return lambda leaf: text_reader(leaf.text)
+
+
 def _listing(item: Decoder) -> Decoder:
-    return lambda node: [item(child) for child in node]
+    return lambda node: [item(child) for child in node[:]]
 
 
 def _carrier(carried: Decoder) -> Decoder:
     return lambda node: carried(node[0])
 
 
-def _simple(node: Simple) -> Decoder:
+def _text_reader(node: Simple) -> TextReader:
     if node.form is Form.CENTS:
         # exactly two decimals (contract rule 4): without the point it is cents
-        return lambda leaf: int(leaf.text.replace(".", ""))
+        return lambda text: int((text or "").replace(".", ""))
     if node.form is Form.INTEGER:
-        return lambda leaf: int(leaf.text)
+        return lambda text: int(text or "")
     if node.form is Form.BOOLEAN:
-        return lambda leaf: leaf.text.strip() == "true"
-    return _collapsed if node.collapse else _as_it_is
+        return lambda text: (text or "").strip() == "true"
+    if node.name == IDENTIFIER:
+        return lambda text: collapsed(text).lower()
+    return collapsed if node.collapse else _as_it_is
 
 
-def _as_it_is(leaf: etree._Element) -> str:
-    return leaf.text or ""
+def _as_it_is(text: str | None) -> str:
+    return text or ""
 
 
-def _collapsed(leaf: etree._Element) -> str:
-    return collapsed(leaf.text or "")
-
-
-def collapsed(text: str) -> str:
+def collapsed(text: str | None) -> str:
     """XSD's ``whiteSpace=collapse``: only XML's four white space characters count."""
-    if " " not in text and text.isprintable():  # nearly always; quick on 4 MiB of base64 too
+    if not text:
+        return ""
+    # nearly always there is nothing to do; quick on 4 MiB of base64 too
+    if text.isprintable() and "  " not in text and text[0] != " " and text[-1] != " ":
         return text
     return _SPACE.sub(" ", text).strip(" ")
-
-
-def _lower(read: Decoder) -> Decoder:
-    return lambda leaf: read(leaf).lower()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import fnmatchcase
@@ -13,13 +13,13 @@ from typing import Any
 
 from gateway.errors import Severity
 from gateway.message import Json
-from gateway.schemas.checks import CHECKS, Arguments, Check
+from gateway.schemas.checks import CHECKS, EACH, Arguments, Check
 from gateway.schemas.plan import Listing, Place, Record, Root, Simple, Type, places
 
 RULES_FILE = Path(__file__).parent / "rules.toml"
 
 ANY_DEPTH = "**"
-ANY_STEP = "*"
+ANY_STEP = EACH
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,22 +162,51 @@ def resolves(node: Type | None, path: str) -> bool:
     return True
 
 
-def broken(post: Post, document: Json, today: date) -> Iterator[tuple[Rule, str]]:
+_Place = tuple[Any, str | int]
+"""A place on the way down, as (the place above it, step); written out only where needed."""
+
+
+@dataclass(slots=True)
+class _Round:
+    """One walk: what was found, as (rule, place, pointer of the check)."""
+
+    today: date
+    found: list[tuple[Rule, _Place | None, str]] = field(default_factory=list)
+
+
+def broken(post: Post, document: Json, today: date) -> list[tuple[Rule, str]]:
     """Every rule that a document breaks, with the JSON pointer of the place."""
-    yield from _visit(post, document, {}, "", today)
+    walk = _Round(today)
+    _visit(post, document, None, walk)
+    return [(rule, _pointer(place, hit)) for rule, place, hit in walk.found]
 
 
-def _visit(
-    post: Post, value: Any, parent: Mapping[str, Any], at: str, today: date
-) -> Iterator[tuple[Rule, str]]:
-    for rule, check in post.checks:
-        for hit in check(value, parent, today):
-            yield rule, at.rpartition("/")[0] + hit if hit else at
-    if isinstance(value, list):
-        items = post.below.get(ANY_STEP, Post())  # a rule may speak of the list itself
-        for number, item in enumerate(value):
-            yield from _visit(items, item, parent, f"{at}/{number}", today)
-        return
+def _visit(post: Post, value: Json, place: _Place | None, walk: _Round) -> None:
     for step, below in post.below.items():
         if step in value:
-            yield from _visit(below, value[step], value, f"{at}/{step}", today)
+            _hold(below, value[step], value, (place, step), walk)
+
+
+def _hold(post: Post, value: Any, parent: Mapping[str, Any], place: _Place, walk: _Round) -> None:
+    for rule, check in post.checks:
+        if hits := check(value, parent, walk.today):
+            walk.found += [(rule, place, hit) for hit in hits]
+    if not post.below:
+        return
+    if isinstance(value, list):
+        items = post.below.get(ANY_STEP)  # a rule may speak of the list itself
+        if items is not None:
+            for number, item in enumerate(value):
+                _hold(items, item, parent, (place, number), walk)
+    else:
+        _visit(post, value, place, walk)
+
+
+def _pointer(place: _Place | None, hit: str) -> str:
+    """The place itself, or for a hit what it says of the object around the place."""
+    steps: list[str] = []
+    while place is not None:
+        place, step = place
+        steps.append(f"/{step}")
+    steps.reverse()
+    return "".join(steps[:-1]) + hit if hit else "".join(steps)

@@ -9,10 +9,15 @@ from sys import modules
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stdnum.iso7064 import mod_97_10
+from stdnum.nl import bsn
 
 from gateway.errors import Code, Severity
 from gateway.message import Json
 from gateway.schemas import attachments, catalogue, encode, verdict
+from gateway.schemas.checks import has_check_digits, passes_elfproef
 from gateway.schemas.plan import places
 from gateway.schemas.rules import Post, Rule, explanations, paths_of, read_rules, resolves
 from tests.unit.schema_cases import (
@@ -356,6 +361,22 @@ def test_a_broken_rule_and_a_lying_attachment_are_one_refusal() -> None:
     document = changed(attached(b"MZ", "image/png"), lambda b: b.update(peildatum="2999-01-01"))
 
     assert [rule for rule, _ in refused(document)] == ["PEILDATUM_IN_TOEKOMST", "BIJLAGE_MIME"]
+
+
+@given(st.from_regex("[0-9]{8,9}", fullmatch=True))
+def test_the_eleven_test_is_that_of_another_library(digits: str) -> None:
+    for last in "0123456789"[: 10 if len(digits) == 8 else 1]:
+        number = digits + last if len(digits) == 8 else digits
+        assert passes_elfproef(number) == bsn.is_valid(number)
+    assert not passes_elfproef("000000000")
+
+
+@given(st.from_regex("[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}", fullmatch=True))
+def test_the_check_digits_of_an_iban_are_those_of_another_library(number: str) -> None:
+    right = mod_97_10.calc_check_digits(number[4:] + number[:2])
+
+    assert has_check_digits(number) == mod_97_10.is_valid(number[4:] + number[:4])
+    assert has_check_digits(number[:2] + right + number[4:])
 
 
 def posted(post: Post, at: str = "") -> list[tuple[str, Rule]]:
