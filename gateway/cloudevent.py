@@ -6,7 +6,7 @@ hold identifiers only; who it is about stands in ``data``.
 
 from __future__ import annotations
 
-from gateway.message import Delivery, Json, Kind, Oin, as_bytes
+from gateway.message import Delivery, Json, Kind, Oin, as_bytes, with_member
 from gateway.replies import instant
 
 SPECVERSION = "1.0"
@@ -23,15 +23,15 @@ def event_source(gateway: Oin) -> str:
 
 
 def cloudevent(
-    delivery: Delivery, data: Json | None, gateway: Oin, dataref: str | None = None
+    delivery: Delivery, data: bytes | None, gateway: Oin, dataref: str | None = None
 ) -> bytes:
     """One delivery as the bytes that are signed and published.
 
     ``id`` is the delivery id, the same at every retry: consumers may take an equal
     source and id for a repeat. ``time`` is when the message was recorded.
 
-    ``data`` is the delivery as canonical JSON, ``{"aflevering": {…}}``; without it,
-    ``dataref`` says where the recipient fetches it (a claim check).
+    ``data`` is the delivery as canonical JSON, ``{"aflevering": {…}}``, and goes in as it is;
+    without it, ``dataref`` says where the recipient fetches it (a claim check).
     """
     event: Json = {
         "specversion": SPECVERSION,
@@ -42,4 +42,6 @@ def cloudevent(
         "time": instant(delivery.received_at),
         "datacontenttype": "application/json",
     }
-    return as_bytes(event | ({"dataref": dataref} if data is None else {"data": data}))
+    if data is None:
+        return as_bytes({**event, "dataref": dataref})
+    return with_member(as_bytes(event), "data", data)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from gateway.delivery import Conclusion, Reason, State
 from gateway.errors import Code, Refusal
+from gateway.evidence import Proof
 from gateway.message import (
     Admitted,
     Canonical,
@@ -125,6 +126,49 @@ class Original:
     signer_fingerprint: str
     signer_algorithm: str
     received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that was signed about a delivery.
+
+    Attributes:
+        text: What entered the tree, canonical JSON.
+    """
+
+    soort: str
+    text: bytes
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """Everything that is kept of a message, with what proves it.
+
+    Attributes:
+        original: None where who asks may not have it (yet), or it was erased.
+        canonical: Likewise, whole.
+        certificate: PEM of the signer, as the directory held it when it was received.
+        directory_version: Which version that was.
+        warnings: What the rules remarked when it was accepted.
+        deliveries: Where it went, as the contract writes it; no content.
+        happenings: In the order in which they were signed.
+    """
+
+    view: MessageView
+    original: Original | None
+    canonical: bytes | None
+    versie: str
+    original_sha256: str | None
+    signer_fingerprint: str
+    signer_algorithm: str
+    certificate: str | None
+    directory_version: int | None
+    warnings: tuple[Json, ...]
+    recorded_at: datetime
+    erased_at: datetime | None
+    deliveries: tuple[Json, ...]
+    happenings: tuple[Happening, ...]
 
 
 class Confirmed(StrEnum):
@@ -377,6 +421,28 @@ class Ledger(Protocol):
         Returns:
             How many were let go.
         """
+        ...
+
+    def dossier(
+        self, party: Oin | None, referentienummer: str, afzender: Oin | None = None
+    ) -> Dossier | None:
+        """Everything of a message that this party may see; None where that is nothing.
+
+        The sender has the original always, a recipient once it may fetch the delivery, and
+        the operator (``party`` None) too.
+        """
+        ...
+
+    def close_day(self, now: datetime) -> str | None:
+        """Sign the heads of all logs once the Dutch day before this one is over.
+
+        Returns:
+            The day that this call closed; None where there was nothing to close.
+        """
+        ...
+
+    def day_closes(self, since: str = "") -> list[Json]:
+        """Signed day closes from a day (ISO date) on, oldest first; a page of them."""
         ...
 
     def ping(self) -> None:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from gateway.adapters.breaker import Breaker
@@ -42,6 +43,19 @@ class Work(Protocol):
 
     async def conclude(self, conclusions: Sequence[Conclusion]) -> int:
         """Write what attempts came to, all or none; older fences are ignored."""
+        ...
+
+    async def turn(
+        self,
+        conclusions: Sequence[Conclusion],
+        *,
+        now: datetime,
+        until: datetime,
+        limit: int,
+        channels: frozenset[Channel],
+        closed: frozenset[Oin],
+    ) -> Sequence[Delivery]:
+        """``conclude`` and then ``lease``, as one: after a Fault neither was done."""
         ...
 
     async def next_due(self, channels: frozenset[Channel]) -> datetime | None:
@@ -153,7 +167,6 @@ class Courier:
     async def _turn(self) -> None:
         self._news.clear()
         try:
-            await self._write()
             await self._fill()
             idle = NONE if self._known else await self._until_due()
         except Fault as fault:
@@ -177,7 +190,7 @@ class Courier:
             del self._known[: len(group)]
 
     async def _fill(self) -> None:
-        """Take work while there is any and a slot for it."""
+        """Write what is known, and take work while there is any and a slot for it."""
         # one trial for each half-open party, before anything else can take its turn
         for _ in self._breaker.on_trial(self._now()):
             await self._take(1, self._breaker.closed_for(self._now()))
@@ -189,6 +202,8 @@ class Courier:
 
     async def _take(self, limit: int, closed: frozenset[Oin]) -> bool:
         """Lease and start at most ``limit``, within the slots of courier and parties.
+
+        What is known by now is written with it: together they cost little more than one.
 
         Returns whether there may be more: the lease was as large as it could be.
 
@@ -202,15 +217,18 @@ class Courier:
         free = self._pace.slots - self._per_party.total()
         limit = min(limit, free, self._pace.per_party - busiest)
         if limit <= 0:
+            await self._write()
             return False
-        now = self._now()
-        leased = await self._work.lease(
+        now, group = self._now(), list(self._known)
+        lease = partial(self._work.turn, group) if group else self._work.lease
+        leased = await lease(
             now=now,
             until=now + self._pace.attempt + self._pace.margin,
             limit=limit,
             channels=self._channels,
             closed=closed | busy,
         )
+        del self._known[: len(group)]
         for delivery in leased:
             self._start(delivery)
         return len(leased) == limit

@@ -46,6 +46,7 @@ LONGEST_JWS = 16_384
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 _DIGEST = re.compile(r"(?i:sha-256)=([A-Za-z0-9+/]{43}=)")
 _COORDINATE_BYTES = 32  # RFC 7518 §3.4: P-256
+_ECDSA = ec.ECDSA(hashes.SHA256())
 _PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -132,7 +133,7 @@ def holds(key: certificates.PublicKey, algorithm: str, signature: bytes, signed:
                 return False
             r = int.from_bytes(signature[:_COORDINATE_BYTES])
             s = int.from_bytes(signature[_COORDINATE_BYTES:])
-            key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(hashes.SHA256()))
+            key.verify(encode_dss_signature(r, s), signed, _ECDSA)
             return True
     except (InvalidSignature, ValueError):
         return False
@@ -278,7 +279,7 @@ def _jws(protected: str, payload: bytes, key: PrivateKey, algorithm: str) -> str
     if algorithm == "PS256" and isinstance(key, rsa.RSAPrivateKey):
         signature = key.sign(signed, _PSS, hashes.SHA256())
     elif algorithm == "ES256" and isinstance(key, ec.EllipticCurvePrivateKey):
-        r, s = decode_dss_signature(key.sign(signed, ec.ECDSA(hashes.SHA256())))
+        r, s = decode_dss_signature(key.sign(signed, _ECDSA))
         signature = r.to_bytes(_COORDINATE_BYTES) + s.to_bytes(_COORDINATE_BYTES)
     else:
         raise ValueError("this key cannot sign with this algorithm")

@@ -49,6 +49,26 @@ class LedgerWork:
         """See ``Ledger.conclude``."""
         return await self._writer.run(lambda: self._ledger.conclude(conclusions))
 
+    async def turn(
+        self,
+        conclusions: Sequence[Conclusion],
+        *,
+        now: datetime,
+        until: datetime,
+        limit: int,
+        channels: frozenset[Channel],
+        closed: frozenset[Oin],
+    ) -> Sequence[Delivery]:
+        """See ``Ledger.turn``; only concludes while the way out is closed."""
+        if not self._passable():
+            await self.conclude(conclusions)
+            return []
+        return await self._writer.run(
+            lambda: self._ledger.turn(
+                conclusions, now=now, until=until, limit=limit, channels=channels, closed=closed
+            )
+        )
+
     async def next_due(self, channels: frozenset[Channel]) -> datetime | None:
         """See ``Ledger.next_due``."""
         return await self._writer.read(lambda: self._ledger.next_due(channels))

@@ -34,13 +34,18 @@ def dienst(
     ] = None,
 ) -> None:
     """Start de gateway en houd haar draaiend."""
-    from gateway.process import serve  # noqa: PLC0415 - other commands need not wait for it
+    # other commands need not wait for these
+    from uvicorn.loops.auto import auto_loop_factory  # noqa: PLC0415
+
+    from gateway.process import serve  # noqa: PLC0415
 
     environment = dict(os.environ)
     if rollen is not None:
         environment["GATEWAY_ROLES"] = rollen
     settings = load(environment)
-    asyncio.run(serve(settings, partial(_say_where, settings)))
+    # uvloop where it is installed
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        runner.run(serve(settings, partial(_say_where, settings)))
 
 
 def _say_where(settings: Settings) -> None:

@@ -7,20 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.documents import example, kind
+from fixtures.documents import MESSAGES, example, kind
 from fixtures.world import GATEWAY
 from gateway import xml
 from gateway.adapters import certificates, xmldsig
 from gateway.adapters.jades import covers
 from gateway.adapters.keys import GatewayKeys
 from gateway.adapters.signatures import Seal
-from gateway.compose import CLOUDEVENT, JSON, XML, OnQueue, aflevering, compose
-from gateway.message import Channel, Delivery, Dialect, Oin, Parcel, as_bytes
+from gateway.compose import CLOUDEVENT, JSON, XML, OnQueue, aflevering, aflevering_bytes, compose
+from gateway.message import Channel, Delivery, Dialect, Kind, Oin, Parcel, as_bytes
 from gateway.schemas import Catalogue
 from tests.servers.party import a_delivery
 
 HERE = OnQueue("https://gateway.example")
 ASK = kind("schuldregeling", "Saldoverzoek")
+
+
+def every_kind() -> list[Kind]:
+    """Every kind that a party may send."""
+    found = [path for path in sorted(MESSAGES.glob("*/*.json")) if path.parts[-2] != "gateway-v1"]
+    return [kind(path.parent.name.rsplit("-v", 1)[0], path.stem) for path in found]
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +83,30 @@ def test_warnings_and_precedence_travel_with_the_delivery() -> None:
 
     assert told["waarschuwingen"] == [warning]
     assert told["voorrang"] is True
+
+
+@pytest.mark.parametrize("which", every_kind(), ids=str)
+@pytest.mark.parametrize(
+    "told", [{}, {"overtakes": True, "warnings": ({"regel": "é", "pad": "/"},)}]
+)
+def test_what_is_embedded_as_recorded_is_to_the_byte_what_would_be_written_anew(
+    which: Kind, told: dict[str, object]
+) -> None:
+    delivery = a_delivery(kind=which, canonical=as_bytes(example(which)), **told)
+
+    written = aflevering_bytes(delivery, dialect=Dialect.JSON)
+
+    assert written == as_bytes(aflevering(delivery, dialect=Dialect.JSON))
+
+
+def test_the_version_is_found_also_where_the_stuurgegevens_do_not_come_first() -> None:
+    [(root, body)] = example(ASK).items()
+    stuurgegevens = body.pop("stuurgegevens")
+    document = {root: {**body, "stuurgegevens": {**stuurgegevens, "versie": "2.7"}}}
+
+    delivery = a_delivery(kind=ASK, canonical=as_bytes(document))
+
+    assert aflevering(delivery, dialect=Dialect.JSON)["aflevering"]["versie"] == "2.7"
 
 
 def test_an_xml_delivery_is_one_signed_document_that_reads_back(

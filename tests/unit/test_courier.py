@@ -122,6 +122,7 @@ class Shelf:
     def __init__(self, *deliveries: Delivery, due: datetime = NOON) -> None:
         self.lines = {delivery.id: Line(delivery, due) for delivery in deliveries}
         self.groups: list[int] = []
+        self.turns = 0
         self.writing = 0
         self.leases: list[tuple[int, timedelta]] = []
         self.faults: list[Exception] = []
@@ -169,6 +170,20 @@ class Shelf:
                 line.due = told.retry_at or line.due
         self.bell.ring()
         return len(conclusions)
+
+    async def turn(
+        self,
+        conclusions: Sequence[Conclusion],
+        *,
+        now: datetime,
+        until: datetime,
+        limit: int,
+        channels: frozenset[Channel],
+        closed: frozenset[Oin],
+    ) -> Sequence[Delivery]:
+        self.turns += 1
+        await self.conclude(conclusions)
+        return await self.lease(now=now, until=until, limit=limit, channels=channels, closed=closed)
 
     async def next_due(self, channels: frozenset[Channel]) -> datetime | None:
         self._fail()
@@ -310,6 +325,54 @@ async def test_what_ends_during_one_write_shares_the_next() -> None:
         await shelf.bell.until(lambda: shelf.of(OTHER, State.BEVESTIGD) == 3)
 
     assert shelf.groups == [1, 3]
+
+
+async def test_what_is_known_is_written_together_with_the_next_lease() -> None:
+    shelf = Shelf(*deliveries(1), *deliveries(3, OTHER))
+
+    async with a_world(shelf) as world:
+        await shelf.bell.until(lambda: shelf.of(OTHER, State.BEVESTIGD) == 3)
+        await world.stopped()
+
+    assert shelf.turns == len(shelf.groups)
+
+
+async def test_what_is_known_is_written_also_while_no_slot_is_free() -> None:
+    shelf = Shelf(*deliveries(2), *deliveries(PACE.slots, OTHER))
+    full = Pace(slots=2, per_party=2)
+
+    async with a_world(shelf, pace=full, prepare=lambda peers: peers.hold(OTHER)):
+        await shelf.bell.until(lambda: shelf.of(PARTY, State.BEVESTIGD) == 2)
+
+
+async def test_while_the_way_out_is_closed_what_is_known_is_written_and_nothing_is_lent() -> None:
+    ledger = ledger_in_memory(a_keyring(), clock=lambda: NOON)
+    writer = Writer(ledger, admitting(), clock=lambda: NOON)
+    for submission in strangers_to_each_other(3):
+        await writer.record(submission)
+    is_open = [True]
+    work = LedgerWork(writer, ledger, lambda: is_open[0])
+    how: dict[str, Any] = {
+        "now": NOON,
+        "until": NOON + SECOND,
+        "limit": 1,
+        "channels": PUSH,
+        "closed": frozenset(),
+    }
+    told = Attempted(Answer.CONFIRMED)
+
+    [first] = await work.turn([], **how)
+    done = after(first, told, started_at=NOON, ended_at=NOON, jitter=0.5)
+    [second] = await work.turn([done], **how)
+    is_open[0] = False
+    done = after(second, told, started_at=NOON, ended_at=NOON, jitter=0.5)
+    lent = await work.turn([done], **how)
+    again = await work.conclude([done])
+
+    assert (lent, again) == ([], 0)
+    assert first.id != second.id
+    await writer.close()
+    ledger.close()
 
 
 async def test_a_slow_party_has_its_own_bound_and_delays_no_other() -> None:

@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
-from typing import Self
+from itertools import cycle
+from typing import Self, cast
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.connection import make_url
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
-from aiormq.abc import AbstractChannel as RawChannel
+from aiormq import Channel as RawChannel
+from aiormq.abc import AbstractConnection as RawConnection
 from pamqp.commands import Basic
 from tenacity import (
     AsyncRetrying,
@@ -61,7 +63,8 @@ class BrokerConnection:
     stops reading from connections that publish, their acknowledgements included.
 
     Args:
-        url: ``amqp://user:secret@host/vhost``.
+        url: ``amqp://user:secret@host/vhost``, or several nodes of one cluster: each next
+            try to connect goes to the next of them.
         name: What the broker's operator sees.
         prepare: Declares the topology; its Fault keeps the connection unhealthy.
         publish_timeout: After so long without confirm a publish has failed.
@@ -71,7 +74,7 @@ class BrokerConnection:
 
     def __init__(
         self,
-        url: str,
+        url: str | Sequence[str],
         *,
         name: str,
         prepare: Prepare | None = None,
@@ -79,7 +82,7 @@ class BrokerConnection:
         heartbeat: timedelta = timedelta(seconds=10),
         watch_every: timedelta = timedelta(seconds=10),
     ) -> None:
-        self._url = url
+        self._urls = cycle([url] if isinstance(url, str) else url)
         self._name = name
         self._prepare = prepare
         self._publish_timeout = publish_timeout.total_seconds()
@@ -89,6 +92,7 @@ class BrokerConnection:
         self._lanes: Lanes | None = None
         self._healthy = asyncio.Event()
         self._broken = asyncio.Event()
+        self._doubted = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self.problem = "no connection to the broker yet"
 
@@ -172,18 +176,21 @@ class BrokerConnection:
             with OwnCancellationOnly():
                 async with asyncio.timeout(self._publish_timeout):
                     channel = await lanes.of(recipient)
-                    await channel.basic_publish(
-                        body,
-                        exchange=exchange,
-                        routing_key=key,
-                        properties=properties,
-                        mandatory=True,
-                    )
+                    with lanes.handing_over(len(body)) as crowded:
+                        await channel.basic_publish(
+                            body,
+                            exchange=exchange,
+                            routing_key=key,
+                            properties=properties,
+                            mandatory=True,
+                            wait=crowded,
+                        )
         except PublishError as error:
             raise Unroutable("no queue is bound for this key") from error
         except DeliveryError as error:
             raise QueueFull("the queue refuses more") from error
         except TimeoutError as error:
+            self._doubted.set()
             raise BrokerUnavailable("the broker did not confirm in time") from error
         except TROUBLE as error:
             if lanes is self._lanes:
@@ -247,7 +254,7 @@ class BrokerConnection:
 
     async def _connect_once(self) -> AbstractConnection:
         connection = aio_pika.Connection(
-            make_url(self._url, heartbeat=self._heartbeat),
+            make_url(next(self._urls), heartbeat=self._heartbeat),
             client_properties={"connection_name": self._name},
         )
         try:
@@ -266,7 +273,8 @@ class BrokerConnection:
         return channel
 
     async def _open_raw(self, connection: AbstractConnection) -> RawChannel:
-        return await (await self._open(connection)).get_underlay_channel()
+        channel = await (await self._open(connection)).get_underlay_channel()
+        return cast("RawChannel", channel)  # the library only ever makes this one
 
     def _breaker(self) -> Callable[[object, BaseException | None], None]:
         """What ends *this* session; an old one may call it long after its end."""
@@ -281,6 +289,7 @@ class BrokerConnection:
         """End the session of ``broken``; nobody may publish into it for another moment."""
         broken.set()
         if broken is self._broken:
+            self._doubted.set()
             self._healthy.clear()
             self._lanes = None
 
@@ -290,11 +299,34 @@ class BrokerConnection:
         while not broken.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._watch_every):
-                    await broken.wait()
-                    return
+                    await self._doubted.wait()
+            self._doubted.clear()
+            await self._while_blocked(channel.connection, broken)
+            if broken.is_set():
+                return
             async with asyncio.timeout(ANSWER_WITHIN):
                 await channel.basic_qos(prefetch_count=1)  # anything that must be answered
                 for consumer in self._consumers:
                     if await consumer.vanished(channel):
                         log.warning("broker.consumer-gone", extra={"queue": consumer.queue})
                         return
+
+    async def _while_blocked(self, connection: RawConnection, broken: asyncio.Event) -> None:
+        """Count as unhealthy for as long as the broker refuses to read what we publish.
+
+        It is short of disk or memory then: nobody's message is at fault, so none is tried.
+        """
+        reading = asyncio.create_task(connection.ready())
+        await asyncio.sleep(0)
+        if not reading.done() and not broken.is_set():
+            self._healthy.clear()
+            self.problem = "the broker is short of disk or memory and takes nothing"
+            log.warning("broker.blocked", extra={"place": self._name})
+            breaking = asyncio.create_task(broken.wait())
+            await asyncio.wait({reading, breaking}, return_when=asyncio.FIRST_COMPLETED)
+            breaking.cancel()
+            if not broken.is_set():
+                self.problem = ""
+                self._healthy.set()
+                log.info("broker.ready", extra={"place": self._name})
+        reading.cancel()

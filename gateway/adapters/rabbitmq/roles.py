@@ -21,19 +21,18 @@ from gateway.adapters.rabbitmq.queue_in import Intake, QueueIn, Reply
 from gateway.adapters.rabbitmq.queue_out import QueueOut
 from gateway.adapters.rabbitmq.self_check import self_check
 from gateway.adapters.rabbitmq.topology import Topology
+from gateway.adapters.rabbitmq.upkeep import LOOK_EVERY, Noticing, Refill, Upkeep
 from gateway.adapters.rest_in.services import Services
 from gateway.delivery import Reason
 from gateway.errors import BrokerUnavailable, Refusal
 from gateway.message import Channel, Door, Oin, Receipt, Received, as_bytes
-from gateway.pipeline import accept
+from gateway.pipeline import ChannelOut, accept
 from gateway.record import Stranding
 from gateway.replies import FOUTBERICHT, ONTVANGSTBEVESTIGING, foutbericht
 from gateway.routing.directory import EMPTY, Directory
 
 READY_WITHIN = timedelta(seconds=10)
 """A gateway starts without a broker too; it only waits so long for one."""
-DECLARED_WITHIN = timedelta(minutes=10)
-"""Within a moment, that is; only a broker that is away takes longer."""
 
 
 class Broker:
@@ -41,51 +40,46 @@ class Broker:
 
     Attributes:
         queue_out: The channel *queue*.
+
+    Args:
+        urls: Of one broker, or of the nodes of one cluster.
     """
 
-    def __init__(self, url: str, gateway: Oin) -> None:
-        self._url = url
-        self._at_work = False
-        self._declaring: asyncio.Task[None] | None = None
+    def __init__(self, urls: Sequence[str], gateway: Oin) -> None:
+        self._urls = urls
+        self._upkeep: Upkeep | None = None
+        self._refill: Refill | None = None
         self._directory: Directory = EMPTY
         self._checked = False
-        self._topology = Topology(self._parties)
-        self._publishing = BrokerConnection(url, name="publish", prepare=self._prepare)
-        self._consuming = BrokerConnection(url, name="consume", prepare=self._topology.declare)
-        self.queue_out = QueueOut(self._publishing, gateway)
+        self._topology = Topology(self._parties, gone=self._gone)
+        self._publishing = BrokerConnection(urls, name="publish", prepare=self._prepare)
+        self._consuming = BrokerConnection(urls, name="consume", prepare=self._topology.declare)
+        self.queue_out: ChannelOut = Noticing(QueueOut(self._publishing, gateway), self._missed)
 
     def healthy(self) -> bool:
         """Whether messages can be published now."""
         return self._publishing.healthy
 
     async def follow(self, directory: Directory) -> None:
-        """Declare the queues of parties that are new in this directory.
-
-        Over a connection of its own, so that nothing under way is disturbed.
-        """
+        """Declare the queues of parties that are new in this directory."""
         before = set(self._parties())
         self._directory = directory
-        if self._at_work and not before.issuperset(self._parties()):
-            await self._stop_declaring()
-            self._declaring = asyncio.create_task(self._declare(), name="declare")
+        if not before.issuperset(self._parties()):
+            self._missed()
 
-    async def _declare(self) -> None:
-        declaring = BrokerConnection(self._url, name="declare", prepare=self._topology.declare)
-        async with declaring:
-            with suppress(BrokerUnavailable):  # then whoever connects next declares it all
-                await declaring.until_healthy(DECLARED_WITHIN)
+    def _missed(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.ask()
 
-    async def _stop_declaring(self) -> None:
-        if self._declaring is not None:
-            self._declaring.cancel()
-            await asyncio.gather(self._declaring, return_exceptions=True)
-            self._declaring = None
+    async def _gone(self, parties: Sequence[Oin]) -> None:
+        if self._refill is not None:
+            await self._refill.gone(parties)
 
     @asynccontextmanager
     async def connected(self, services: Services, roles: frozenset[str]) -> AsyncIterator[None]:
         """Connect, consume what these roles consume, and disconnect in order."""
         queue_in: QueueIn | None = None
-        keeping: asyncio.Task[None] | None = None
+        tasks: list[asyncio.Task[None]] = []
         if "ontvangen" in roles:
             intake = _intake(services)
             queue_in = QueueIn(
@@ -97,23 +91,26 @@ class Broker:
             )
         if "houder" in roles:
             keeper = Keeper(self._consuming, _strand(services), clock=services.line.clock)
-            keeping = asyncio.create_task(keeper.run(), name="keeper")
+            tasks.append(asyncio.create_task(keeper.run(), name="keeper"))
+        refill = self._refill = _refill(services)
+        upkeep = self._upkeep = Upkeep(
+            self._urls, self._topology.declare, LOOK_EVERY if "houder" in roles else None
+        )
+        tasks.append(asyncio.create_task(upkeep.run(), name="upkeep"))
         self._publishing.start()
         self._consuming.start()
-        self._at_work = True
         with suppress(BrokerUnavailable):  # degraded: accepting goes on, deliveries wait
             await self._publishing.until_healthy(READY_WITHIN)
         try:
             yield
         finally:
-            self._at_work = False
-            await self._stop_declaring()
             await self._consuming.close()
             if queue_in is not None:
                 await queue_in.close()
-            if keeping is not None:
-                keeping.cancel()
-                await asyncio.gather(keeping, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await refill.close()
             await self._publishing.close()
 
     def _parties(self) -> list[Oin]:
@@ -170,6 +167,16 @@ def _intake(services: Services) -> Intake:
         objection=object_to,
         receipt=lambda receipt, _: reply(receipt.document, str(ONTVANGSTBEVESTIGING)),
         refusal=refused,
+    )
+
+
+def _refill(services: Services) -> Refill:
+    return Refill(
+        services.writer,
+        services.ledger,
+        services.line.directory,
+        clock=services.line.clock,
+        again=services.news.ring,
     )
 
 

@@ -14,6 +14,7 @@ from gateway.adapters.jades import one_signature
 from gateway.adapters.rest_in.body import accepted, dialect_of, read
 from gateway.adapters.rest_in.identity import party_of, transport_of
 from gateway.adapters.rest_in.services import Services
+from gateway.adapters.rest_in.shortcut import Endpoint
 from gateway.errors import Code, Refusal
 from gateway.message import Dialect, Door, Json, Oin, Receipt, Received
 from gateway.pipeline import accept
@@ -21,16 +22,15 @@ from gateway.record import MessageView
 from gateway.replies import ONTVANGSTBEVESTIGING, instant
 from gateway.schemas import Catalogue
 
+PATH = "/v1/berichten"
 UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 OIN = r"^[0-9]{20}$"
 DOORS = {Dialect.XML: Door.REST_XML, Dialect.JSON: Door.REST_JSON}
 
 
-def routes(services: Services) -> APIRouter:
-    """The routes of this room."""
-    router = APIRouter(prefix="/v1/berichten", tags=["berichten"])
+def sending(services: Services) -> Endpoint:
+    """POST on ``PATH``."""
 
-    @router.post("", status_code=202, summary="Een ondertekend bericht inzenden")
     async def inzenden(request: Request) -> Response:
         door = Door.REST_JSON
         try:
@@ -43,6 +43,15 @@ def routes(services: Services) -> APIRouter:
             services.refusals.note(refusal, door)
             raise
         return _acknowledge(receipt, answer_in, services.line.catalogue)
+
+    return inzenden
+
+
+def routes(services: Services) -> APIRouter:
+    """The routes of this room."""
+    router = APIRouter(prefix=PATH, tags=["berichten"])
+    summary = "Een ondertekend bericht inzenden"
+    router.post("", status_code=202, summary=summary)(sending(services))
 
     @router.get("/{referentienummer}", summary="Waar is mijn bericht?")
     async def volgen(

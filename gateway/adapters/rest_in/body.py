@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -95,6 +96,9 @@ async def read(
 ) -> bytes:
     """The whole body, refused as soon as it is too large or too slow.
 
+    It counts as under way until the task of this request ends: what waits to be examined
+    or recorded takes memory too.
+
     Raises:
         Overloaded: too much is under way already; nothing was recorded.
         Refusal: TE_GROOT above the limit, TE_TRAAG when it does not arrive in time,
@@ -107,7 +111,7 @@ async def read(
     if int(declared) > limit:
         raise Refusal(Code.TE_GROOT)
     chunks: list[bytes] = []
-    size = 0
+    size, whole = 0, False
     try:
         async with asyncio.timeout(settings.body_timeout.total_seconds()):
             async for chunk in request.stream():
@@ -116,10 +120,21 @@ async def read(
                 bodies.take(len(chunk))
                 size += len(chunk)
                 chunks.append(chunk)
+        whole = True
     except TimeoutError as error:
         raise Refusal(Code.TE_TRAAG) from error
     except ClientDisconnect as error:
         raise Refusal(Code.VERZOEK_ONGELDIG, Finding("afgebroken", "")) from error
     finally:
-        bodies.give_back(size)
+        if whole:
+            _when_answered(lambda: bodies.give_back(size))
+        else:
+            bodies.give_back(size)
     return b"".join(chunks)
+
+
+def _when_answered(done: Callable[[], None]) -> None:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a body is read in the task of its request")
+    task.add_done_callback(lambda _: done())

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from gateway.adapters.rest_in import (
     berichten,
+    bewijs,
     console,
     deelnemers,
     health,
@@ -19,6 +20,7 @@ from gateway.adapters.rest_in import (
 )
 from gateway.adapters.rest_in.headers import EveryResponse
 from gateway.adapters.rest_in.services import Services
+from gateway.adapters.rest_in.shortcut import Shortcut
 
 
 def parties_app(
@@ -31,6 +33,7 @@ def parties_app(
     app = _bare()
     for router in (
         berichten.routes(services),
+        bewijs.routes(services),
         postbus.routes(services),
         origineel.routes(services),
         deelnemers.routes(services),
@@ -40,7 +43,8 @@ def parties_app(
         app.include_router(router)
     if with_console:
         app.include_router(console.routes(services, broker_healthy))
-    return EveryResponse(app)
+    endpoint = berichten.sending(services)
+    return EveryResponse(Shortcut(app, method="POST", path=berichten.PATH, endpoint=endpoint))
 
 
 def admin_app(

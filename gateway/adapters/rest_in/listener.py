@@ -20,6 +20,8 @@ FIRST_PART_OF_BODY_BYTES = 256 * 1024
 
 HEAD_WITHIN_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 75
+FIRST_REQUEST_WITHIN_SECONDS = 2.0
+"""Who was connected when the doors closed may still ask so long."""
 
 
 class BoundedHead(HttpToolsProtocol):
@@ -71,12 +73,54 @@ class BoundedHead(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: this process has one way to stop."""
+    """uvicorn without its own signal handlers, that leaves nobody unanswered when it stops.
+
+    A balancer may send a request again only where nobody opened. So whoever was let in by the
+    system before the doors closed is heard, also when we had not noticed yet.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the doors, then finish what is under way, within the time for it."""
+        doors = sockets or []
+        unnoticed = [connection for door in doors for connection in _let_in(door)]
+        for listening in self.servers:
+            listening.close()
+        for door in doors:
+            door.close()
+        loop = asyncio.get_running_loop()
+        for connection in unnoticed:
+            await loop.connect_accepted_socket(self._protocol, connection)
+        until = loop.time() + FIRST_REQUEST_WITHIN_SECONDS
+        while loop.time() < until and self._somebody_is_unheard():  # noqa: ASYNC110 - no event says so
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
+
+    def _somebody_is_unheard(self) -> bool:
+        return any(
+            isinstance(each, BoundedHead) and each.cycle is None
+            for each in self.server_state.connections
+        )
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to whoever runs this."""
         yield
+
+
+def _let_in(door: socket.socket) -> Iterator[socket.socket]:
+    """The connections of a door that does not block, which the system made and we did not see."""
+    while True:
+        try:
+            connection, _ = door.accept()
+        except OSError:
+            return
+        yield connection
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -41,7 +41,15 @@ PROBLEM: Json = {
         },
     },
 }
-OPEN_PATHS = frozenset({"/v1/sleutels", "/v1/token", "/health/live", "/health/ready"})
+OPEN_PATHS = frozenset(
+    {
+        "/v1/sleutels",
+        "/v1/token",
+        "/v1/bewijs/dagafsluitingen",
+        "/health/live",
+        "/health/ready",
+    }
+)
 SEND = ("/v1/berichten", "post")
 VERSION_HEADER: Json = {
     "API-Version": {"description": "Versie van de API", "schema": {"type": "string"}}

@@ -56,8 +56,8 @@ def routes(services: Services) -> APIRouter:
     return router
 
 
-def report(original: Original) -> Json:
-    """The exact bytes, and what the station verify found about them."""
+def sent_as(original: Original) -> Json:
+    """The exact bytes, and the signature that came with them."""
     sent: Json = {
         "media": MEDIA[original.dialect],
         "inhoud": base64.b64encode(original.body).decode(),
@@ -67,8 +67,13 @@ def report(original: Original) -> Json:
         sent["payloadSignature"] = original.signature
     if original.digest is not None:
         sent["digest"] = original.digest
+    return sent
+
+
+def report(original: Original) -> Json:
+    """The exact bytes, and what the station verify found about them."""
     return {
-        "origineel": sent,
+        "origineel": sent_as(original),
         "verificatie": {
             "afzender": original.afzender,
             "vingerafdruk": original.signer_fingerprint,

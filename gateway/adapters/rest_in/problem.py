@@ -123,25 +123,28 @@ def crashed(error: Exception) -> Response:
     )
 
 
+def answer_to(error: Refusal | Fault) -> Response:
+    """What the sender hears of an error that the line raises."""
+    if isinstance(error, Fault):
+        return failed(error)
+    answer = refused(error)
+    if error.code is Code.TE_GROOT:
+        return Lingering(answer.body, answer.status_code, answer.headers)
+    return answer
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the framework one of ours."""
     # Coroutines all: a plain function would be run in a thread, for every refusal.
-    app.add_exception_handler(Refusal, _refused)  # type: ignore[arg-type]
-    app.add_exception_handler(Fault, _failed)  # type: ignore[arg-type]
+    app.add_exception_handler(Refusal, _answered)  # type: ignore[arg-type]
+    app.add_exception_handler(Fault, _answered)  # type: ignore[arg-type]
     app.add_exception_handler(Exception, _crashed)
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _framework)  # type: ignore[arg-type]
 
 
-async def _refused(request: Request, refusal: Refusal) -> Response:
-    answer = refused(refusal)
-    if refusal.code is Code.TE_GROOT:
-        return Lingering(answer.body, answer.status_code, answer.headers)
-    return answer
-
-
-async def _failed(request: Request, fault: Fault) -> Response:
-    return failed(fault)
+async def _answered(request: Request, error: Refusal | Fault) -> Response:
+    return answer_to(error)
 
 
 async def _crashed(request: Request, error: Exception) -> Response:
