@@ -66,3 +66,5 @@ def configure_logging() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in LOUD:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # it warns of every request that is no HTTP: strangers would fill the log
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)

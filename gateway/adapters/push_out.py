@@ -128,10 +128,11 @@ OUR_MISTAKES: frozenset[type[Exception]] = frozenset(
 
 
 class PushOut:
-    """Delivers by HTTP POST, with one connection pool per endpoint.
+    """Delivers by HTTP POST, each delivery over a connection of its own.
 
-    A pool stays until ``aclose``, also when the directory drops its endpoint: there are
-    as many as entries that were ever used, and an idle one holds no connection.
+    HTTP/1.1 ties an answer to its request by order alone: on a connection that served
+    before, a second or late answer to the previous delivery would be taken for the
+    answer to this one, and a message that nobody has would count as confirmed.
     """
 
     def __init__(
@@ -161,7 +162,6 @@ class PushOut:
             return await self._heard(response)
 
     def _client(self, party: Party, endpoint: str) -> httpx.AsyncClient:
-        # by endpoint too: a pooled connection made for one name must not serve another
         key = (party.oin, endpoint, party.private_ranges)
         if key not in self._clients:
             self._clients[key] = httpx.AsyncClient(
@@ -182,7 +182,7 @@ class PushOut:
         return Attempted(answer, status, retry_after=asked)
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Close every connection that is under way."""
         for client in self._clients.values():
             await client.aclose()
         self._clients.clear()
@@ -200,6 +200,7 @@ def headers_of(parcel: Parcel, api_version: str) -> dict[str, str]:
         "Content-Digest": f"sha-256=:{sha256}:",  # RFC 9530
         "Accept": "application/json, application/xml",
         "Accept-Encoding": "identity",  # an answer cannot be a decompression bomb
+        "Connection": "close",
         "User-Agent": "schuldhulp-gateway",
     }
     if parcel.digest is not None:

@@ -1,7 +1,9 @@
 """Writes down that something was refused, never what it said.
 
 Refusals of verified parties become an entry each, up to a number per minute. What is more,
-and those of strangers, are counted per minute and code, so that no flood fills the ledger.
+and those of strangers, are counted: one entry per minute, door, code and party, written when
+the minute is over, so that no flood fills the ledger. A process that is killed takes the
+counts of its last minute along.
 """
 
 from __future__ import annotations
@@ -66,13 +68,22 @@ class RefusalLog:
         )
 
     async def flush(self) -> None:
-        """Write what was collected; keeps it when the ledger does not answer."""
-        entries, self._entries = self._entries, []
-        counted, self._counted = self._counted, Counter()
+        """Write all that was collected; keeps it when the ledger does not answer."""
+        await self._flush(all_counts=True)
+
+    async def _flush(self, *, all_counts: bool) -> None:
         this_minute = _minute(self._clock())
         self._listed = Counter(
             {place: count for place, count in self._listed.items() if place[0] == this_minute}
         )
+        counted = {
+            place: count
+            for place, count in self._counted.items()
+            if all_counts or place[0] != this_minute
+        }
+        for place in counted:
+            del self._counted[place]
+        entries, self._entries = self._entries, []
         batch = entries + [
             RefusalEntry(at=minute, door=door, code=code, party=party, count=count)
             for (minute, door, code, party), count in counted.items()
@@ -86,11 +97,11 @@ class RefusalLog:
             self._counted.update(counted)
 
     async def run(self, every: float = 1.0) -> None:
-        """Flush every so many seconds until cancelled, and once more at the end."""
+        """Write every so many seconds what is complete, until cancelled; then all."""
         try:
             while True:
                 await asyncio.sleep(every)
-                await self.flush()
+                await self._flush(all_counts=False)
         finally:
             await self.flush()
 

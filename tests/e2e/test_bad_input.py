@@ -1,7 +1,7 @@
 """Bad input over real HTTP: what each gets, that it leaves no trace, and that no answer
 repeats a word of it.
 
-The rows are in ``bad_messages``; what needs more than one request is below them here.
+The rows are beside ``bad_messages``; what needs more than one request is below them here.
 """
 
 from __future__ import annotations
@@ -28,21 +28,12 @@ from gateway.adapters.rest_in.problem import LINGER_BYTES
 from gateway.message import Json
 from gateway.replies import instant
 from tests.conftest import CANARIES, NewWorld
-from tests.e2e.bad_messages import (
-    CERTIFICATE,
-    IDENTITY,
-    JSON_FORM,
-    JSON_SIGNATURE,
-    NAMESPACE,
-    REQUEST,
-    SAID,
-    SALDO,
-    UNKNOWN,
-    XML_FORM,
-    XML_SIGNATURE,
-    Row,
-    sign,
-)
+from tests.e2e.bad_content import SAID, UNKNOWN
+from tests.e2e.bad_json import JSON_FORM, JSON_SIGNATURE
+from tests.e2e.bad_messages import NAMESPACE, SALDO, Row, sign
+from tests.e2e.bad_requests import REQUEST
+from tests.e2e.bad_signers import CERTIFICATE, IDENTITY
+from tests.e2e.bad_xml import XML_FORM, XML_SIGNATURE
 from tests.e2e.here import NOTICE, Here, Sent, a_notice, reference_of, started, texts_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -6,18 +6,13 @@ import asyncio
 import contextlib
 import ssl
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from gateway.adapters import push_out
 from gateway.adapters.egress import Egress, NameUnresolved
@@ -34,6 +29,17 @@ from gateway.adapters.push_out import (
 from gateway.delivery import Answer, Attempted
 from gateway.message import Channel, Oin, Parcel
 from gateway.routing.directory import Party
+from tests.servers.endpoint import (
+    Act,
+    Peer,
+    a_peer,
+    certificate_for,
+    never_stops,
+    says,
+    sends,
+    sends_and_closes,
+    sends_and_hangs,
+)
 from tests.unit.test_delivery import a_delivery
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -45,97 +51,6 @@ PARCEL = Parcel(
     signature="eyJ..c2ln",
     digest="SHA-256=abc=",
 )
-
-Act = Callable[[asyncio.StreamWriter], Awaitable[None]]
-
-
-@dataclass
-class Peer:
-    """The party's endpoint: hears whole requests, and answers as it was told."""
-
-    act: Act
-    port: int = 0
-    connections: int = 0
-    heard: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-    server_names: list[str | None] = field(default_factory=list)
-    _open: set[asyncio.Task[None]] = field(default_factory=set)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            while not writer.is_closing():
-                self.heard.append(await request(reader))
-                await self.act(writer)
-        writer.close()
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            await writer.wait_closed()
-
-    async def leave(self) -> None:
-        for task in self._open:
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
-
-
-async def request(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], bytes]:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    headers = dict(line.split(": ", 1) for line in head[1:] if line)
-    body = await reader.readexactly(int(headers["Content-Length"]))
-    return head[0], headers, body
-
-
-@contextlib.asynccontextmanager
-async def a_peer(act: Act, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
-    peer = Peer(act)
-    if tls is not None:
-        tls.sni_callback = lambda _socket, name, _context: peer.server_names.append(name)
-    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0, ssl=tls)
-    peer.port = server.sockets[0].getsockname()[1]
-    try:
-        yield peer
-    finally:
-        server.close()
-        await peer.leave()
-        await server.wait_closed()
-
-
-def says(status: int, body: bytes = b"", **headers: str) -> Act:
-    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return sends("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-
-
-def sends(answer: bytes) -> Act:
-    async def act(writer: asyncio.StreamWriter) -> None:
-        writer.write(answer)
-        await writer.drain()
-
-    return act
-
-
-def sends_and_closes(answer: bytes) -> Act:
-    async def act(writer: asyncio.StreamWriter) -> None:
-        writer.write(answer)
-        writer.close()
-
-    return act
-
-
-def sends_and_hangs(answer: bytes) -> Act:
-    async def act(writer: asyncio.StreamWriter) -> None:
-        writer.write(answer)
-        await asyncio.Event().wait()
-
-    return act
-
-
-async def never_stops(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while True:
-        writer.write(b"1000\r\n" + b" " * 0x1000 + b"\r\n")
-        await writer.drain()
 
 
 async def at_home(host: str, port: int) -> Sequence[str]:
@@ -375,7 +290,7 @@ async def test_the_peer_gets_the_body_with_identifiers_and_signatures() -> None:
         "Host": f"partij.example:{peer.port}",
         "Accept": "application/json, application/xml",
         "Accept-Encoding": "identity",
-        "Connection": "keep-alive",
+        "Connection": "close",
         "User-Agent": "schuldhulp-gateway",
         "Content-Type": "application/json",
         "Aflever-Id": PARCEL.delivery.id,
@@ -400,7 +315,7 @@ async def test_signed_xml_goes_without_the_headers_of_a_detached_signature() -> 
     assert "Digest" not in headers
 
 
-async def test_a_repeat_carries_the_same_id_on_the_same_connection_and_no_cookie() -> None:
+async def test_a_repeat_carries_the_same_id_and_no_cookie() -> None:
     act = says(503, Set_Cookie="sessie=1; Path=/")
 
     async with a_peer(act) as peer, a_push() as push:
@@ -412,12 +327,20 @@ async def test_a_repeat_carries_the_same_id_on_the_same_connection_and_no_cookie
     assert "Cookie" not in second
 
 
-async def test_a_connection_is_used_again() -> None:
-    async with a_peer(says(200, b"OK")) as peer, a_push() as push:
-        for _ in range(3):
-            await push.deliver(PARCEL, a_party(peer))
+async def test_an_answer_never_counts_for_another_delivery_than_its_own() -> None:
+    """Two answers at once, or one more later: no later delivery may take them for its own."""
+    twice = b"HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n" * 2
+    acts = [sends(twice), says(422)]
 
-    assert (len(peer.heard), peer.connections) == (3, 1)
+    async def act(writer: asyncio.StreamWriter) -> None:
+        await acts.pop(0)(writer)
+
+    async with a_peer(act) as peer, a_push() as push:
+        first = await push.deliver(PARCEL, a_party(peer))
+        second = await push.deliver(PARCEL, a_party(peer))
+
+    assert (first, second) == (Attempted(YES, 200), Attempted(NO_MORE, 422))
+    assert (len(peer.heard), peer.connections) == (2, 2)
 
 
 async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,28 +428,6 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Tls]:
         return Tls(server, ssl.create_default_context(cafile=str(file)))
 
     return contexts
-
-
-def certificate_for(name: str, file: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
-        .not_valid_after(datetime(2120, 1, 1, tzinfo=UTC))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file.write_bytes(private + certificate.public_bytes(pem))
 
 
 async def test_tls_is_made_with_the_name_though_the_address_is_pinned(

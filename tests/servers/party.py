@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import QueueEmpty
 
 from gateway.cloudevent import cloudevent
-from gateway.message import Channel, Delivery, Dialect, Kind, Oin, Parcel
+from gateway.message import Channel, Delivery, Dialect, Kind, Oin, Parcel, as_bytes
 from gateway.routing.directory import Party
 
 GATEWAY = Oin("00000099000000009000")
@@ -69,7 +69,7 @@ def a_parcel(*, size: int = 0, **changes: Any) -> Parcel:
     delivery = a_delivery(**changes)
     return Parcel(
         delivery=delivery,
-        body=cloudevent(delivery, {"aflevering": {"vulling": "x" * size}}, GATEWAY),
+        body=cloudevent(delivery, as_bytes({"aflevering": {"vulling": "x" * size}}), GATEWAY),
         media="application/cloudevents+json",
         signature="kop..handtekening",
     )

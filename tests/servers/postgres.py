@@ -1,7 +1,8 @@
 """A private PostgreSQL for the tests: own folder, own port, own user.
 
 Nothing of the machine's own PostgreSQL is read, started or stopped. What is started here is
-ended by its process id, also when the test run itself is killed.
+ended by its process id, also when the test run itself is killed. A server can have a streaming
+replica (``replica_of``) that takes over (``promote``).
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from gateway.adapters.ledger.migrate import migrate
+from tests.servers.process import free_port
 
 BINARIES = Path("/usr/lib/postgresql")
 USER = "gateway"
@@ -33,36 +36,67 @@ STARTS_WITHIN = 60.0
 
 
 class Postgres:
-    """One server in a folder of its own; ``stop``, ``crash`` and ``start`` keep its data.
+    """One server in a folder of its own; it keeps its data and its port until it is deleted.
 
     Args:
         binaries: Folder with ``initdb`` and ``postgres``.
         folder: An empty folder, for the data, the socket and the log.
         durable: False turns fsync off: faster, but a crash of the machine loses data.
+        most_connections: How many clients it serves at once.
     """
 
-    def __init__(self, binaries: Path, folder: Path, *, durable: bool = True) -> None:
+    def __init__(
+        self,
+        binaries: Path,
+        folder: Path,
+        *,
+        durable: bool = True,
+        most_connections: int = 100,
+    ) -> None:
         self._binaries = binaries
         self._folder = folder
         self._durable = durable
+        self._most_connections = most_connections
         self._process: subprocess.Popen[bytes] | None = None
+        self._starter = ThreadPoolExecutor(1, "postgres")
         self.port = 0
 
     def initialise(self) -> None:
         """Make the data folder, owned by somebody who is not root."""
+        self._make(
+            "initdb",
+            f"--username={USER}",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        )
+
+    def replica_of(self, primary: Postgres, *, through: int | None = None) -> None:
+        """Make the data folder as a streaming replica of a server that runs.
+
+        Args:
+            through: Port of a proxy through which it reaches that server.
+        """
+        self._make(
+            "pg_basebackup",
+            f"--dbname=host=127.0.0.1 port={through or primary.port} user={USER}",
+            "--checkpoint=fast",
+            "--wal-method=stream",
+            "--write-recovery-conf",
+            "--no-sync",
+        )
+
+    def _make(self, program: str, *arguments: str) -> None:
         owner = _unprivileged()
         if owner is not None:
             os.chown(self._folder, owner.pw_uid, owner.pw_gid)
         subprocess.run(
             [
                 *_as(owner),
-                str(self._binaries / "initdb"),
+                str(self._binaries / program),
                 f"--pgdata={self._folder / 'data'}",
-                f"--username={USER}",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-sync",
+                *arguments,
             ],
             check=True,
             cwd=self._folder,
@@ -70,34 +104,37 @@ class Postgres:
         )
 
     def start(self) -> None:
-        """Start on a port that the system gives; returns when it answers."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        """Start, at first on a port that the system gives; returns when it answers."""
+        self.port = self.port or free_port()
         settings = {
             "port": str(self.port),
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self._folder),
             "fsync": "on" if self._durable else "off",
-            "max_connections": "100",
+            "max_connections": str(self._most_connections),
             "shared_buffers": "64MB",
             "log_min_messages": "warning",
         }
+        command = [
+            *_as(_unprivileged()),
+            str(self._binaries / "postgres"),
+            f"-D{self._folder / 'data'}",
+            *(f"-c{name}={value}" for name, value in settings.items()),
+        ]
+        # the kernel ends it with the thread that started it, so that one must last
+        self._process = self._starter.submit(self._spawn, command).result()
+        self._await()
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         with (self._folder / "output.txt").open("ab") as output:
-            self._process = subprocess.Popen(
-                [
-                    *_as(_unprivileged()),
-                    str(self._binaries / "postgres"),
-                    f"-D{self._folder / 'data'}",
-                    *(f"-c{name}={value}" for name, value in settings.items()),
-                ],
+            return subprocess.Popen(
+                command,
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._await()
 
     def _await(self) -> None:
         deadline = time.monotonic() + STARTS_WITHIN
@@ -111,7 +148,7 @@ class Postgres:
 
     def _answers(self) -> bool:
         with contextlib.suppress(psycopg.OperationalError):
-            self._administrate("SELECT 1")
+            self.ask("SELECT 1")
             return True
         return False
 
@@ -123,6 +160,27 @@ class Postgres:
         """As a power cut: nothing is written any more; the next start recovers."""
         self._end(signal.SIGQUIT)
 
+    def kill(self) -> None:
+        """SIGKILL to the server and all that it started, at once; the next start recovers."""
+        assert self._process is not None
+        pid = self._process.pid
+        started = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        self._end(signal.SIGKILL)
+        for each in started:  # each leads a session of its own
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(each), signal.SIGKILL)
+
+    def promote(self) -> None:
+        """Have a replica take over; returns when it takes writes."""
+        self.ask("SELECT pg_promote(true, 30)")
+
+    def configure(self, name: str, value: str) -> None:
+        """Change a setting of the running server."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            change = sql.SQL("ALTER SYSTEM SET {} = {}")
+            connection.execute(change.format(sql.Identifier(name), sql.Literal(value)))
+            connection.execute("SELECT pg_reload_conf()")
+
     def _end(self, how: signal.Signals) -> None:
         if self._process is None:
             return
@@ -133,6 +191,11 @@ class Postgres:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End it, for good: what it holds is not needed any more."""
+        self.crash()
+        self._starter.shutdown()
 
     def create(self, *, template: str = "template1", name: str | None = None) -> str:
         """Make a database as a copy of ``template``; returns its name."""
@@ -151,9 +214,20 @@ class Postgres:
         """Address of a database."""
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{name}"
 
-    def _administrate(self, statement: str, *names: str) -> None:
+    def ask(self, query: LiteralString) -> list[tuple[Any, ...]]:
+        """Run one query as the administrator; the rows."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            return connection.execute(query).fetchall()
+
+    def _administrate(self, statement: LiteralString, *names: str) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*(sql.Identifier(each) for each in names)))
+
+
+def any_of(*servers: Postgres, name: str) -> str:
+    """Address of a database on whichever of these servers takes writes."""
+    hosts = "&".join(f"host=127.0.0.1:{each.port}" for each in servers)
+    return f"postgresql://{USER}@/{name}?{hosts}&target_session_attrs=read-write"
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
@@ -194,17 +268,32 @@ def _binaries() -> Path:
 
 
 @contextlib.contextmanager
-def a_postgres(*, durable: bool) -> Iterator[Postgres]:
+def a_postgres(*, durable: bool, most_connections: int = 100) -> Iterator[Postgres]:
     """A server of one's own, to stop and crash at will; skips or fails without binaries."""
-    binaries = _binaries()
-    folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
-    server = Postgres(binaries, folder, durable=durable)
-    try:
+    with _in_a_folder(durable=durable, most_connections=most_connections) as server:
         server.initialise()
         server.start()
         yield server
+
+
+@contextlib.contextmanager
+def a_replica(primary: Postgres, *, through: int | None = None) -> Iterator[Postgres]:
+    """A streaming replica of a server that runs; it answers, and takes no writes."""
+    with _in_a_folder(durable=False) as server:
+        server.replica_of(primary, through=through)
+        server.start()
+        yield server
+
+
+@contextlib.contextmanager
+def _in_a_folder(**how: Any) -> Iterator[Postgres]:
+    binaries = _binaries()
+    folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
+    server = Postgres(binaries, folder, **how)
+    try:
+        yield server
     finally:
-        server.stop()
+        server.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -29,6 +29,7 @@ from tests.servers.process import dies_with_us, end, free_port, listens, wait_un
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 ADMIN = "beheer"
 NODE = "gateway-tests@localhost"
+DISK_KEPT_FREE = 50_000_000
 STARTS_WITHIN = 60.0
 """Seconds that a node may take to answer; a quiet machine needs about two."""
 
@@ -47,6 +48,14 @@ class Permissions(NamedTuple):
 EVERYTHING = Permissions(".*", ".*", ".*")
 
 
+class QueuePlace(NamedTuple):
+    """The nodes that keep a quorum queue."""
+
+    leader: str
+    members: list[str]
+    online: list[str]
+
+
 class QueueView(NamedTuple):
     """One queue as the management API tells it."""
 
@@ -55,21 +64,41 @@ class QueueView(NamedTuple):
     arguments: dict[str, object]
 
 
-class RabbitMQ:
-    """One node with its epmd; ``stop``, ``kill`` and ``start`` keep its data."""
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What the nodes of one cluster have in common.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        nodes: Their names; the first is started first.
+        epmd_port: Of the epmd that one of them starts and all use.
+    """
+
+    nodes: tuple[str, ...] = (NODE,)
+    epmd_port: int = field(default_factory=free_port)
+    password: str = field(default_factory=lambda: uuid.uuid4().hex)
+    cookie: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+class RabbitMQ:
+    """One node; ``stop``, ``kill`` and ``start`` keep its data.
+
+    Args:
+        folder: An empty folder, for its data, settings and output.
+        name: Its name within the company; the first one brings the epmd.
+    """
+
+    def __init__(self, folder: Path, company: Company | None = None, name: str = NODE) -> None:
         self._folder = folder
-        self._password = uuid.uuid4().hex
-        self._epmd_port, self._dist_port = free_port(), free_port()
-        self._http_port, self.port = free_port(), free_port()
+        self._company = company or Company()
+        self.name = name
+        self._dist_port, self._http_port, self.port = free_port(), free_port(), free_port()
         self._starter = ThreadPoolExecutor(1, "rabbitmq")
         self._epmd: subprocess.Popen[bytes] | None = None
         self._node: subprocess.Popen[bytes] | None = None
         self._retired: dict[str, float] = {}
         self._api = httpx.Client(
             base_url=f"http://127.0.0.1:{self._http_port}/api",
-            auth=(ADMIN, self._password),
+            auth=(ADMIN, self._company.password),
             timeout=30,
             trust_env=False,
         )
@@ -81,27 +110,39 @@ class RabbitMQ:
             "management.tcp.ip": "127.0.0.1",
             "management.tcp.port": self._http_port,
             "default_user": ADMIN,
-            "default_pass": self._password,
+            "default_pass": self._company.password,
             # a restart must not wait for its turn, nor a test run fill a small disk
-            "disk_free_limit.absolute": "50MB",
+            "disk_free_limit.absolute": DISK_KEPT_FREE,
             "raft.wal_max_size_bytes": 32 * 1024 * 1024,
             "log.console.level": "warning",
         }
+        if len(self._company.nodes) > 1:
+            settings["cluster_formation.peer_discovery_backend"] = "classic_config"
+            # the first node finds nobody, and need not look long
+            settings["cluster_formation.discovery_retry_limit"] = 2
+            settings["cluster_formation.discovery_retry_interval"] = 200
+        for number, node in enumerate(self._company.nodes, 1):
+            settings[f"cluster_formation.classic_config.nodes.{number}"] = node
         lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
         (self._folder / "rabbitmq.conf").write_text(lines)
         (self._folder / "plugins").write_text("[rabbitmq_management].\n")
         (self._folder / "rabbitmq-env.conf").write_text("")
-        (self._folder / "advanced.config").write_text("[].\n")
+        # milliseconds until a dead letter that found no way is tried again; it is three minutes
+        again = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 3000}]}].\n"
+        (self._folder / "advanced.config").write_text(again)
+        cookie = self._folder / ".erlang.cookie"
+        cookie.write_text(self._company.cookie)
+        cookie.chmod(0o400)
 
     def _environment(self) -> dict[str, str]:
         folder = str(self._folder)
         return {
             "PATH": os.environ["PATH"],
-            "HOME": folder,  # the cookie is made here
+            "HOME": folder,  # the cookie is there
             "LANG": "C.UTF-8",
-            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_PORT": str(self._company.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": NODE,
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_DIST_PORT": str(self._dist_port),
             "RABBITMQ_CONF_ENV_FILE": f"{folder}/rabbitmq-env.conf",
             "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq.conf",
@@ -119,10 +160,10 @@ class RabbitMQ:
 
     def start(self) -> None:
         """Start what does not run; returns when AMQP and the management API answer."""
-        if self._epmd is None:
-            command = ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"]
-            self._epmd = self._spawn(command)
-            self._wait(lambda: listens(self._epmd_port), "epmd listens")
+        if self._epmd is None and self.name == self._company.nodes[0]:
+            port = self._company.epmd_port
+            self._epmd = self._spawn(["epmd", "-port", str(port), "-address", "127.0.0.1"])
+            self._wait(lambda: listens(port), "epmd listens")
         self._node = self._spawn([str(SERVER)])
         self._wait(self._answers, "RabbitMQ answers")
         self._retired = dict.fromkeys(self._retired, time.monotonic())
@@ -186,11 +227,32 @@ class RabbitMQ:
         finally:
             self._erlang(f"sys resume [{name}]")
 
+    @contextlib.contextmanager
+    def short_of_disk(self) -> Iterator[None]:
+        """The disk alarm is on: whoever publishes is read no more."""
+        self._erlang("rabbit_disk_monitor set_disk_free_limit [900000000000000]")
+        try:
+            yield
+        finally:
+            self._erlang(f"rabbit_disk_monitor set_disk_free_limit [{DISK_KEPT_FREE}]")
+
+    @contextlib.contextmanager
+    def short_of_memory(self) -> Iterator[None]:
+        """The memory alarm is on: whoever publishes is read no more."""
+        self._erlang("vm_memory_monitor set_vm_memory_high_watermark [0.0]")
+        try:
+            yield
+        finally:
+            self._erlang("vm_memory_monitor set_vm_memory_high_watermark [0.4]")
+
+    def alarms(self) -> list[str]:
+        """Which resources this node is short of: ``disk``, ``memory``."""
+        told = self._api.get("/health/checks/local-alarms").json()
+        return [each["resource"] for each in told.get("alarms", [])]
+
     def _erlang(self, call: str) -> None:
-        cookie = self._folder / ".erlang.cookie"
-        if self._node is not None and cookie.exists() and shutil.which("erl_call"):
-            secret = cookie.read_text().strip()
-            command = ["erl_call", "-c", secret, "-sname", NODE, "-a", call]
+        if self._node is not None and shutil.which("erl_call"):
+            command = ["erl_call", "-c", self._company.cookie, "-sname", self.name, "-a", call]
             subprocess.run(
                 command, env=self._environment(), capture_output=True, timeout=10, check=False
             )
@@ -211,6 +273,11 @@ class RabbitMQ:
         finally:
             os.kill(self._node.pid, signal.SIGCONT)
 
+    @property
+    def runs(self) -> bool:
+        """It was started and did not end since."""
+        return self._node is not None and self._node.poll() is None
+
     def _end(self, how: signal.Signals) -> None:
         if self._node is not None:
             end(self._node, how)
@@ -227,7 +294,7 @@ class RabbitMQ:
 
     def url(self, vhost: str, user: str = ADMIN, password: str | None = None) -> str:
         """AMQP address, by default of the administrator."""
-        secret = self._password if password is None else password
+        secret = self._company.password if password is None else password
         return f"amqp://{quote(user)}:{secret}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
 
     def add_vhost(self, name: str) -> None:
@@ -263,6 +330,17 @@ class RabbitMQ:
         answer.raise_for_status()
         return [QueueView(item["name"], item["type"], item["arguments"]) for item in answer.json()]
 
+    def definitions(self, vhost: str) -> object:
+        """Every queue, exchange and binding, in an order of its own."""
+        told = self._api.get(f"/definitions/{quote(vhost, safe='')}").raise_for_status().json()
+        return {what: sorted(told[what], key=repr) for what in ("queues", "exchanges", "bindings")}
+
+    def place(self, vhost: str, queue: str) -> QueuePlace:
+        """Where a quorum queue lives, as this node knows it."""
+        answer = self._api.get(f"/queues/{quote(vhost, safe='')}/{quote(queue, safe='')}")
+        told = answer.raise_for_status().json()
+        return QueuePlace(told.get("leader", ""), told.get("members", []), told.get("online", []))
+
     def _do(self, method: str, place: str, body: dict[str, str] | None) -> None:
         self._api.request(method, place, json=body).raise_for_status()
 
@@ -290,7 +368,8 @@ class Broker:
         return self.server.queues(self.vhost)
 
 
-def _require() -> None:
+def require_rabbitmq() -> None:
+    """Skip the test where there is no RabbitMQ; fail it where there must be."""
     if SERVER.exists() and shutil.which("epmd"):
         return
     sentence = "RabbitMQ is not installed here: run 'make servers'."
@@ -302,7 +381,7 @@ def _require() -> None:
 @pytest.fixture(scope="session")
 def rabbitmq_server() -> Iterator[RabbitMQ]:
     """The private node, started once for the whole run."""
-    _require()
+    require_rabbitmq()
     folder = Path(tempfile.mkdtemp(prefix="gateway-rabbitmq-"))
     server = RabbitMQ(folder)
     try:

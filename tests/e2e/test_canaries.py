@@ -1,0 +1,255 @@
+"""Whoever has the disk and not the keys has no content: every file is searched for canaries.
+
+Searched as they are, in UTF-16 and in base64 at every alignment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from fixtures.documents import document, kind
+from fixtures.parties import CaseSystem, fresh, now
+from fixtures.running import Reach, as_process
+from fixtures.world import SE, SHV, Entry, World, the_usual
+from gateway.message import Json, as_bytes
+from gateway.schemas import Catalogue
+from tests.conftest import CANARIES, NewWorld
+from tests.e2e.queue_party import queue_party
+from tests.servers.party import eventually
+from tests.servers.postgres import a_postgres
+from tests.servers.rabbitmq import Broker, RabbitMQ, require_rabbitmq
+
+pytestmark = pytest.mark.timeout(300)
+
+SHORTEST_FORM = 7
+"""Shorter forms stand in compressed or sealed bytes by chance."""
+
+KINDS = ("KennisgevingPubliek", "Saldoverzoek", "RegelingGeaccordeerd", "StatusberichtShv")
+ROUNDS = 3
+
+
+def forms(canary: str) -> Iterator[bytes]:
+    """How a text may lie on a disk."""
+    said = canary.encode()
+    yield said
+    yield canary.encode("utf-16-le")
+    for before in range(3):
+        written = base64.b64encode(bytes(before) + said)
+        whole = written[(before * 4 + 2) // 3 : (before + len(said)) * 4 // 3]
+        if len(whole) >= SHORTEST_FORM:
+            yield whole
+
+
+FORMS = {form: canary for canary in CANARIES for form in forms(canary)}
+
+
+def found_in(content: bytes) -> set[str]:
+    return {canary for form, canary in FORMS.items() if form in content}
+
+
+def found_under(*folders: Path) -> dict[str, list[str]]:
+    """Which canaries are in which file of these folders."""
+    found = {}
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.is_symlink() and (here := found_in(path.read_bytes())):
+                found[str(path.relative_to(folder))] = sorted(here)
+    return found
+
+
+def test_a_canary_is_recognised_in_every_form() -> None:
+    said = "een Fietsenmaker Bel, 999990007"
+
+    assert found_in(said.encode()) == {"Fietsenmaker Bel", "999990007"}
+    assert found_in(said.encode("utf-16-le")) == {"Fietsenmaker Bel", "999990007"}
+    for before in range(3):
+        written = base64.b64encode(b"x" * before + said.encode())
+        assert found_in(written) == {"Fietsenmaker Bel", "999990007"}
+
+
+def made(name: str) -> Json:
+    return document(
+        kind("schuldregeling", name),
+        reference=fresh(),
+        conversation=fresh(),
+        sender=SHV,
+        recipient=SE,
+        at=now(),
+    )
+
+
+@asynccontextmanager
+async def reaching(world: World, catalogue: Catalogue) -> AsyncIterator[Reach]:
+    async with httpx.AsyncClient(timeout=30) as client:
+        yield Reach(world, catalogue, client)
+
+
+async def traffic(reach: Reach) -> int:
+    """Messages in both forms, repeats, and refusals of each sort; how many were accepted."""
+    shv, shv_xml = reach.case_system(SHV), reach.creditor(SHV)
+    accepted = 0
+    carried: set[str] = set()
+    for name in KINDS * ROUNDS:
+        one, other = made(name), made(name)
+        carried |= found_in(as_bytes(one))
+        answers = [
+            await shv.send(one),
+            await shv_xml.send(kind("schuldregeling", name), other),
+            await shv.send(one),
+        ]
+        assert [each.status_code for each in answers] == [202, 202, 200], [a.text for a in answers]
+        accepted += 2
+        (body,) = one.values()
+        refused = await shv.send({next(iter(one)): {**body, "bsn": "999990007"}})
+        signed = shv_xml.signed(kind("schuldregeling", name), other)
+        broken = await shv_xml.send_bytes(signed.replace(b"</", b" </", 1))
+        assert {refused.status_code, broken.status_code} < {400, 401, 403, 422}
+    assert len(carried) > 4, "the traffic must carry canaries"
+    return accepted
+
+
+async def collect(reader: CaseSystem, count: int) -> None:
+    """Read everything and confirm it."""
+    taken = 0
+    while taken < count:
+        items = await reader.collect(wait=10)
+        assert items
+        assert found_in(as_bytes({"items": items}))
+        await reader.confirm(*(one["afleverId"] for one in items))
+        taken += len(items)
+
+
+def cores_of(pid: int) -> str:
+    """What the kernel may write of a process that crashes."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return next(line for line in lines if line.startswith("Max core file size"))
+
+
+def read_by_json(channel: str = "postbus", **more: str) -> list[Entry]:
+    return the_usual(
+        se=Entry(SE, "Energie Voorbeeld B.V.", "schuldeiser", kanaal=channel, more=more)
+    )
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the gateway's process puts temporary files, if it does."""
+    folder = tmp_path / "tijdelijk"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setenv("SQLITE_TMPDIR", str(folder))
+    return folder
+
+
+async def test_no_file_of_an_embedded_gateway_holds_content(
+    new_world: NewWorld, catalogue: Catalogue, tmp_path: Path, temporary: Path
+) -> None:
+    world = new_world(tmp_path / "gateway", read_by_json())
+    places = (world.folder, temporary, world.settings.keys)
+    with as_process(world) as process:
+        async with reaching(world, catalogue) as reach:
+            count = await traffic(reach)
+            assert (world.folder / "gateway.db-wal").stat().st_size > 0
+            assert found_under(*places) == {}  # while it lies there
+            await collect(reach.case_system(SE), count)
+        assert found_under(*places) == {}  # and when it was taken
+        assert cores_of(process.pid).split()[4:6] == ["0", "0"]
+    assert found_under(*places) == {}
+
+
+@pytest.mark.database
+async def test_neither_a_dump_nor_the_files_of_postgresql_hold_content(
+    new_world: NewWorld, catalogue: Catalogue, tmp_path: Path, temporary: Path
+) -> None:
+    with a_postgres(durable=True) as server:
+        name = server.create()
+        world = new_world(tmp_path / "gateway", read_by_json(), ledger=server.url(name))
+        with as_process(world):
+            async with reaching(world, catalogue) as reach:
+                count = await traffic(reach)
+                for form in ("plain", "custom"):
+                    assert found_in(dumped(server.url(name), form)) == set()
+                await collect(reach.case_system(SE), count)
+        server.stop()  # everything is written, the journal too
+        data = server._folder
+        assert list(data.glob("data/pg_wal/0*"))
+        assert list(data.glob("data/base/*/*"))
+        assert found_under(data, world.folder, temporary) == {}
+
+
+def dumped(url: str, form: str) -> bytes:
+    done = subprocess.run(
+        ["pg_dump", f"--format={form}", "--compress=0", "--dbname", url], check=True, capture_output=True
+    )
+    return done.stdout
+
+
+@contextmanager
+def a_broker() -> Iterator[tuple[Broker, Path]]:
+    """A node of its own: others leave things in the folder of the shared one."""
+    require_rabbitmq()
+    folder = Path(tempfile.mkdtemp(prefix="gateway-rabbitmq-"))
+    server = RabbitMQ(folder)
+    try:
+        server.start()
+        vhost = f"test-{uuid.uuid4().hex[:12]}"
+        server.add_vhost(vhost)
+        yield Broker(server, vhost), folder
+    finally:
+        server.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("content", ["verwijzing", "bericht"])
+async def test_the_broker_keeps_content_of_nobody_who_chose_for_a_reference(
+    content: str,
+    new_world: NewWorld,
+    catalogue: Catalogue,
+    tmp_path: Path,
+    temporary: Path,
+) -> None:
+    """With the content on its queue, a quorum queue keeps what was consumed until it cuts its
+    log: that is measured here, and why docs advise ``inhoud = "verwijzing"``.
+    """
+    with a_broker() as (broker, folder):
+        entries = read_by_json("queue", inhoud=f'"{content}"')
+        world = new_world(tmp_path / "gateway", entries, broker=broker.url)
+        with as_process(world):
+            async with reaching(world, catalogue) as reach:
+                http = reach.case_system(SE)
+                async with queue_party(broker, http) as reader:
+                    count = await traffic(reach)
+                    for _ in range(count):
+                        event = await reader.take()
+                        if content == "verwijzing":
+                            item = await http.get(f"/v1/postbus/{event['id']}")
+                            assert item.status_code == httpx.codes.OK
+                        await http.confirm(event["id"])
+                await until_confirmed(reach, http)
+        await asyncio.to_thread(broker.server.stop)  # whatever it had in memory is written
+        found = found_under(folder)
+        assert found_under(world.folder, temporary) == {}
+        if content == "verwijzing":
+            assert found == {}
+        else:
+            print(f"consumed content is still in {found}")  # noqa: T201
+            assert all("/quorum/" in f"/{path}" for path in found), sorted(found)
+
+
+async def until_confirmed(reach: Reach, http: CaseSystem) -> None:
+    async def empty() -> bool:
+        return await http.collect() == []
+
+    await eventually(empty, "everything is confirmed")

@@ -1,0 +1,264 @@
+"""Messages that flow from a creditor to a municipality by queue, while the broker has trouble.
+
+What must always hold in the end is in one place: ``Flow.settle``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.connection import make_url
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+
+from fixtures.documents import document, kind
+from fixtures.parties import CaseSystem, fresh, now
+from fixtures.running import Reach, in_process
+from fixtures.world import SE, SHV, Entry, World
+from gateway import json
+from gateway.adapters.rabbitmq.events import BEVESTIGING, CLOUDEVENTS
+from gateway.adapters.rabbitmq.topology import GESTRAND, party_queue
+from gateway.app import Gateway
+from gateway.message import as_bytes
+from gateway.record import DeadLetterFilter
+from tests.fault.conftest import Counts
+from tests.servers.party import at_broker, depth, eventually, submit
+
+OPGAVE = kind("schuldregeling", "SaldoverzoekAntwoord")
+SENDERS = 4
+PER_SECOND = 10.0
+"""Messages of one sender, at most."""
+SETTLES_WITHIN = 60.0
+LOST: tuple[type[BaseException], ...] = (*CONNECTION_EXCEPTIONS, TimeoutError, OSError)
+
+PARTIES = [
+    Entry(SE, "Energie Voorbeeld B.V.", "schuldeiser"),
+    Entry(
+        SHV,
+        "Gemeente Voorbeeldstad",
+        "shv-fase-2",
+        kanaal="queue",
+        more={"herhalen": "{ eerste_wachttijd = 0.2, langste_wachttijd = 0.5 }"},
+    ),
+]
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[AbstractChannel]:
+    connection = aio_pika.Connection(make_url(url, heartbeat=10))
+    try:
+        await connection.connect(timeout=10)
+        yield await connection.channel(on_return_raises=True)
+    finally:
+        # also when there was nobody: else the library closes it whenever it is collected
+        await connection.close()
+
+
+@dataclass
+class Subscriber:
+    """The municipality's system: takes, confirms by event, acknowledges, and always comes back.
+
+    Attributes:
+        references: Referentienummer by delivery id.
+        order: Volgnummers as they first came, by conversation.
+        copies: How many came, repeats included.
+        confirms: How many of these the broker took a confirmation of.
+    """
+
+    urls: Sequence[str]
+    references: dict[str, str] = field(default_factory=dict)
+    order: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    copies: int = 0
+    confirms: int = 0
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        for attempt in count():
+            with suppress(*LOST):
+                async with _connected(self.urls[attempt % len(self.urls)]) as channel:
+                    await self._read(channel)
+            await asyncio.sleep(0.1)
+
+    async def _read(self, channel: AbstractChannel) -> None:
+        ended = asyncio.Event()
+        raw = await channel.get_underlay_channel()
+        raw.on_consumer_cancel_callbacks.add(lambda _: ended.set())
+        channel.close_callbacks.add(lambda *_: ended.set())
+        await channel.set_qos(prefetch_count=50)
+        queue = await channel.get_queue(party_queue(SHV), ensure=False)
+
+        async def on_message(message: AbstractIncomingMessage) -> None:
+            try:
+                await self._take(channel, message)
+            except LOST:
+                ended.set()
+
+        await queue.consume(on_message, timeout=10)
+        await ended.wait()
+
+    async def _take(self, channel: AbstractChannel, message: AbstractIncomingMessage) -> None:
+        event = json.parse(message.body)
+        told = event["data"]["aflevering"]
+        own = told["afleverId"]
+        assert own == event["id"] == message.message_id
+        self.copies += 1
+        if own not in self.references:
+            self.order[told["conversatieReferentienummer"]].append(told["volgnummer"])
+        assert self.references.setdefault(own, told["referentienummer"]) == told["referentienummer"]
+        said = {
+            "specversion": "1.0",
+            "id": fresh(),
+            "source": f"urn:nld:oin:{SHV}:systeem:zaaksysteem",
+            "type": BEVESTIGING,
+            "data": {"afleverIds": [own]},
+        }
+        async with asyncio.timeout(10):
+            await submit(channel, as_bytes(said), user_id=SHV, content_type=CLOUDEVENTS)
+            self.confirms += 1
+            await message.ack()
+
+
+@dataclass
+class Flow:
+    """A gateway with a creditor that sends and a municipality that reads.
+
+    Attributes:
+        accepted: Referentienummers that were answered with 202.
+    """
+
+    gateway: Gateway
+    reach: Reach
+    sender: CaseSystem
+    shv: Subscriber
+    reading: asyncio.Task[None] | None = None
+    accepted: set[str] = field(default_factory=set)
+
+    def read(self) -> None:
+        """Have the municipality read from now on."""
+        self.reading = asyncio.create_task(self.shv.run())
+
+    @asynccontextmanager
+    async def sending(self) -> AsyncIterator[None]:
+        """Messages are sent for as long as this lasts, three in each conversation."""
+        enough = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(SENDERS):
+                group.create_task(self._send(enough))
+            try:
+                yield
+            finally:
+                enough.set()
+
+    async def _send(self, enough: asyncio.Event) -> None:
+        while not enough.is_set():
+            conversation = fresh()
+            for _ in range(3):
+                await self.tell(conversation)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(1 / PER_SECOND):
+                        await enough.wait()
+
+    async def tell(self, conversation: str | None = None) -> str:
+        """One message; the gateway must accept it, whatever is the matter with the broker."""
+        own = fresh()
+        made = document(
+            OPGAVE,
+            reference=own,
+            conversation=conversation or fresh(),
+            sender=SE,
+            recipient=SHV,
+            at=now(),
+        )
+        answer = await self.sender.send(made)
+        assert answer.status_code == 202, answer.text
+        self.accepted.add(own)
+        return own
+
+    async def attempts(self, own: str) -> int:
+        """How often the gateway tried to deliver this one, as its sender sees it."""
+        view = await self.sender.get(f"/v1/berichten/{own}")
+        return int(view.json()["pogingen"])
+
+    async def until_received(self, more: int, what: str, within: float = 30.0) -> None:
+        """So many more have come than until now."""
+        before = len(self.shv.references)
+        await eventually(lambda: len(self.shv.references) >= before + more, what, within=within)
+
+    async def until_accepted(self, more: int, within: float = 15.0) -> None:
+        """So many more were accepted than until now."""
+        before = len(self.accepted)
+        await eventually(
+            lambda: len(self.accepted) >= before + more, "accepting goes on", within=within
+        )
+
+    def states(self) -> dict[str, int]:
+        """Deliveries per state, as the ledger has them."""
+        parties = self.gateway.services.ledger.overview()["parties"]
+        return dict(parties.get(SHV, {}))
+
+    async def settle(self, counts: Counts, name: str, **more: float | str) -> None:
+        """Wait until everything is confirmed, and see what must always hold."""
+        expected = {"bevestigd": len(self.accepted)}
+        try:
+            await eventually(
+                lambda: self.states() == expected, "all is confirmed", within=SETTLES_WITHIN
+            )
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.states()}, not {expected}") from None
+        dead = self.gateway.services.ledger.dead_letters(DeadLetterFilter(resolved=True))
+        received = set(self.shv.references.values())
+        assert received == self.accepted, "lost or invented"
+        assert len(self.shv.references) == len(self.accepted), "a message under two ids"
+        for volgnummers in self.shv.order.values():
+            assert volgnummers == sorted(volgnummers), "out of order"
+            assert volgnummers == list(range(1, len(volgnummers) + 1)), "a gap"
+        assert dead == []
+        counts(
+            name,
+            accepted=len(self.accepted),
+            delivered=len(self.shv.references),
+            repeats=self.shv.copies - len(self.shv.references),
+            dead_letters=len(dead),
+            **more,
+        )
+
+
+@asynccontextmanager
+async def flowing(
+    world: World, party_urls: Sequence[str], *, reads: bool = True
+) -> AsyncIterator[Flow]:
+    """The gateway of a world in this event loop, and its municipality at the broker."""
+    async with in_process(world) as (gateway, reach):
+        flow = Flow(gateway, reach, reach.case_system(SE), Subscriber(party_urls))
+        if reads:
+            flow.read()
+        try:
+            yield flow
+        finally:
+            if flow.reading is not None:
+                flow.reading.cancel()
+                await asyncio.gather(flow.reading, return_exceptions=True)
+
+
+async def seconds_until(condition: Callable[[], bool | Awaitable[bool]], what: str) -> float:
+    """How long it took from now, rounded to a tenth."""
+    clock = asyncio.get_running_loop().time
+    begun = clock()
+    await eventually(condition, what, within=30)
+    return round(clock() - begun, 1)
+
+
+async def nothing_dead_at(url: str) -> None:
+    """No dead letter lies at the broker that the keeper does not have."""
+    async with at_broker(url) as channel:
+
+        async def empty() -> bool:
+            return await depth(channel, GESTRAND) == 0
+
+        await eventually(empty, "no dead letter waits")

@@ -1,0 +1,144 @@
+"""Clocks that jump, and processes whose clocks differ: late at most, never lost, doubled or stuck.
+
+What a clock planned happens when any clock gets there, so a delivery is late by as much as the
+clock was wrong. A lease that another clock takes for over may be tried twice; the fence lets only
+the last holder say how it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from fixtures.keyring import a_keyring
+from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
+from gateway.adapters.ledger.migrate import migrate
+from gateway.delivery import State
+from gateway.message import Channel
+from tests.conformance.delivering import EVERYWHERE, LEASE, at_once, lend, numbers, state_of, told
+from tests.conformance.submissions import NOON, admitting, many, strangers_to_each_other
+from tests.fault.conftest import Counts
+
+HOUR = timedelta(hours=1)
+AHEAD = NOON + HOUR
+BACK = NOON - 2 * HOUR
+CROWD = 40
+
+Pair = tuple[SqlLedger, SqlLedger]
+
+
+@pytest.fixture(params=["sqlite-file", pytest.param("postgres", marks=pytest.mark.database)])
+def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
+    """Two processes with one ledger."""
+    address = f"sqlite:///{tmp_path / 'ledger.db'}"
+    if request.param == "postgres":
+        address = str(request.getfixturevalue("postgres_url"))
+    else:
+        migrate(address)
+    one, other = (open_ledger(address, a_keyring()) for _ in range(2))
+    yield one, other
+    one.close()
+    other.close()
+
+
+def test_of_two_clocks_only_the_last_holder_of_a_lease_says_how_it_ended(two: Pair) -> None:
+    right, fast = two
+    right.record(many(1), admitting(), NOON)
+    (first,) = lend(right, at=NOON)
+
+    (second,) = lend(fast, at=AHEAD)
+
+    assert second.id == first.id
+    assert second.fence > first.fence
+    assert right.conclude([told(first, State.GESTRAND)]) == 0
+    assert fast.conclude([told(second, State.BEVESTIGD, at=AHEAD)]) == 1
+    assert state_of(right) is State.BEVESTIGD
+    assert lend(right, at=NOON + LEASE) == lend(fast, at=AHEAD + LEASE) == []
+
+
+def test_two_couriers_with_the_same_clock_never_hold_the_same_delivery(
+    two: Pair, counts: Counts
+) -> None:
+    one, other = two
+    one.record(strangers_to_each_other(CROWD), admitting(), NOON)
+
+    def take(ledger: SqlLedger) -> list[str]:
+        taken = []
+        while lent := lend(ledger, at=NOON, limit=3):
+            taken += [each.id for each in lent]
+        return taken
+
+    mine, theirs = at_once(lambda: take(one), lambda: take(other))
+
+    assert len(mine) + len(theirs) == len({*mine, *theirs}) == CROWD
+    counts("two couriers at once", leased=CROWD, twice=0)
+
+
+def test_two_writers_of_the_same_messages_keep_each_once(two: Pair, counts: Counts) -> None:
+    one, other = two
+    batch = many(CROWD)
+
+    mine, theirs = at_once(
+        lambda: one.record(batch, admitting(), NOON),
+        lambda: other.record(batch, admitting(), AHEAD),
+    )
+
+    repeated = [a.repeated + b.repeated for a, b in zip(mine, theirs, strict=True)]  # type: ignore[union-attr]
+    assert repeated == [1] * CROWD
+    assert [a.document for a in mine] == [b.document for b in theirs]  # type: ignore[union-attr]
+    counts("two writers at once", sent=2 * CROWD, kept=CROWD)
+
+
+def test_a_clock_set_back_during_a_lease_changes_nothing_for_who_holds_it(two: Pair) -> None:
+    one, other = two
+    one.record(many(1), admitting(), NOON)
+    (held,) = lend(one, at=NOON)
+
+    assert lend(other, at=BACK) == []
+    assert one.conclude([told(held, State.BEVESTIGD, at=BACK)]) == 1
+    assert state_of(one) is State.BEVESTIGD
+
+
+def test_a_lease_whose_holder_is_gone_is_found_when_the_clock_that_was_set_back_gets_there(
+    two: Pair,
+) -> None:
+    gone, other = two
+    gone.record(many(1), admitting(), NOON)
+    lend(gone, at=NOON)
+
+    assert other.next_due(EVERYWHERE) == NOON + LEASE
+    assert lend(other, at=BACK) == []
+    assert numbers(lend(other, at=NOON + LEASE)) == [1]
+
+
+def test_what_a_clock_ahead_recorded_is_late_by_no_more_than_that_and_in_order(two: Pair) -> None:
+    fast, right = two
+    fast.record(many(1), admitting(Channel.QUEUE), AHEAD)
+    right.record(many(1, first=2), admitting(Channel.QUEUE), NOON)
+
+    assert lend(right, at=NOON) == []
+    assert right.next_due(EVERYWHERE) == AHEAD
+    (first,) = lend(right, at=AHEAD)
+    right.conclude([told(first, State.BEVESTIGD, at=AHEAD)])
+    (second,) = lend(right, at=AHEAD)
+
+    assert numbers([first, second]) == [1, 2]
+
+
+def test_a_retry_planned_by_a_clock_ahead_is_found_when_the_right_one_gets_there(
+    two: Pair,
+) -> None:
+    fast, right = two
+    fast.record(many(1), admitting(), NOON)
+    (lent,) = lend(fast, at=AHEAD)
+    fast.conclude([told(lent, State.WACHT, at=AHEAD)])
+
+    planned = right.next_due(EVERYWHERE)
+
+    assert planned is not None
+    assert planned - AHEAD <= timedelta(minutes=1)
+    assert lend(right, at=NOON) == []
+    assert numbers(lend(right, at=planned)) == [1]

@@ -1,0 +1,85 @@
+"""Twenty thousand dead letters: listed and replayed by an operator within a fixed memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fixtures.running import ROOT
+from fixtures.world import SE, SHV, World, process_environment
+from gateway.adapters.clock import utc_now
+from gateway.adapters.ledger.ledger import SqlLedger
+from gateway.delivery import Reason
+from gateway.record import DeadLetterFilter, Stranding
+from tests.conformance.submissions import admitting, strangers_to_each_other
+from tests.conftest import NewWorld
+from tests.fault.conftest import Counts
+
+DEAD = 20_000
+AT_ONCE = 1_000
+CAP_MIB = 250
+"""What the operator's command may take; loading the contract alone takes about a hundred."""
+
+
+def strew(ledger: SqlLedger) -> None:
+    """Record so many messages for the creditor, and have each stranded."""
+    for first in range(1, DEAD, AT_ONCE):
+        batch = strangers_to_each_other(AT_ONCE, first, afzender=SHV, ontvanger=SE)
+        ledger.record(batch, admitting(), utc_now())
+        ledger.strand(
+            [Stranding(one.delivery_id, Reason.GEWEIGERD, "", utc_now()) for one in batch]
+        )
+
+
+def operator(world: World, *arguments: str) -> tuple[str, float]:
+    """Run one command in a process of its own; gives what it said and its peak in MiB."""
+    command = [sys.executable, "-m", "gateway", "gestrand", *arguments]
+    said = world.folder / "operator.txt"
+    with said.open("wb") as out:
+        process = subprocess.Popen(command, cwd=ROOT, env=process_environment(world), stdout=out)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return said.read_text(), usage.ru_maxrss / 1024
+
+
+@pytest.mark.timeout(240)
+def test_very_many_dead_letters_are_replayed_once_each_within_a_fixed_memory(
+    tmp_path: Path, new_world: NewWorld, counts: Counts
+) -> None:
+    world = new_world(tmp_path / "gateway")
+    ledger = world.ledger()
+    strew(ledger)
+
+    listed, peak_of_list = operator(world, "lijst", "--ontvanger", SE)
+    began, replayed, peaks = time.monotonic(), [], []
+    while ledger.count_dead_letters(DeadLetterFilter()):
+        said, peak = operator(
+            world, "herhaal", "--alles", "--ontvanger", SE, "--waarom", "hersteld"
+        )
+        told = re.search(r"(\d+) herhaald", said)
+        assert told, said
+        replayed.append(int(told[1]))
+        peaks.append(peak)
+    seconds = time.monotonic() - began
+    standing = ledger.overview()["parties"]
+    ledger.close()
+
+    assert sum(replayed) == DEAD
+    assert standing == {SE: {"wacht": DEAD}}
+    assert str(DEAD) in listed
+    assert max([*peaks, peak_of_list]) < CAP_MIB
+    counts(
+        "replay of very many",
+        dead_letters=DEAD,
+        commands=len(replayed),
+        per_s=round(DEAD / seconds),
+        peak_mib=round(max(peaks)),
+        peak_of_list_mib=round(peak_of_list),
+    )
