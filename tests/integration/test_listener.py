@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -61,6 +62,19 @@ async def test_a_head_without_end_closes_the_connection_at_once() -> None:
 
         assert await closed(reader)
         writer.close()
+
+
+async def test_what_is_no_http_is_told_so_with_a_problem_document() -> None:
+    async with listening() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\x16\x03\x01 this is no request\r\n\r\n")
+
+        head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+        writer.close()
+
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json" in head
+    assert json.loads(body)["code"] == "VERZOEK_ONGELDIG"
 
 
 async def test_ordinary_requests_share_a_connection_for_longer_than_a_head_may_take() -> None:

@@ -12,7 +12,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.errors import Fault
+from gateway.adapters.rest_in.problem import refused
+from gateway.errors import Code, Fault, Refusal
 
 LARGEST_HEAD_BYTES = 64 * 1024
 FIRST_PART_OF_BODY_BYTES = 256 * 1024
@@ -61,6 +62,15 @@ class BoundedHead(HttpToolsProtocol):
         """The head is whole; the body has a time limit of its own."""
         self._head_came()
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that this is no HTTP as every other refusal is said."""
+        answer = refused(Refusal(Code.VERZOEK_ONGELDIG))
+        self.transport.write(
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n"
+            b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(answer.body), answer.body)
+        )
+        self.transport.close()
 
     def _await_head(self) -> None:
         self._head_bytes = 0
