@@ -1,4 +1,4 @@
-"""Microseconds per station, for one message after another on one core."""
+"""``stations``: microseconds per station, for one message after another on one core."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
-from bench.corpus import Size, signed
-from fixtures.pki import Pki
-from fixtures.world import World
+from bench.contestants import parties
+from bench.corpus import SIZES, Size, signed
+from bench.setting import Setting
+from fixtures.world import World, lay_out
 from gateway import xml
 from gateway.adapters.keys import GatewayKeys
 from gateway.adapters.register import directory_of
@@ -17,30 +19,32 @@ from gateway.adapters.signatures import Seal, Signatures
 from gateway.compose import OnQueue, compose
 from gateway.message import Channel, Delivery, Dialect, Door, Received, as_bytes
 from gateway.record import business_digest
-from gateway.schemas import Catalogue, judge, translate, validate
+from gateway.schemas import judge, translate, validate
 from gateway.verify import verify
 
-REPEATS = 300
+WARM = 20
 
 
-def microseconds(work: Callable[[], object]) -> float:
-    """The median of many single runs, in microseconds."""
-    for _ in range(20):
-        work()
-    spent = []
-    for _ in range(REPEATS):
-        started = time.perf_counter_ns()
-        work()
-        spent.append(time.perf_counter_ns() - started)
-    return sorted(spent)[REPEATS // 2] / 1000
+def measure(setting: Setting) -> dict[str, dict[str, float]]:
+    """Both sizes."""
+    world = lay_out(setting.folder / "stations", parties("postbus"), pki=setting.pki)
+    ledger = world.ledger()
+    _, text = ledger.directory()
+    ledger.close()
+    with setting.step("stations", len(SIZES)) as advance:
+        found = {}
+        for name in SIZES:
+            found[name] = _of_size(setting, world, text, setting.size(name))
+            advance(1)
+    return found
 
 
-def measure(
-    world: World, text: str, catalogue: Catalogue, pki: Pki, size: Size
-) -> dict[str, float]:
+def _of_size(setting: Setting, world: World, text: str, size: Size) -> dict[str, float]:
     """What each station costs for a document of this size."""
+    catalogue = setting.catalogue
+    microseconds = partial(_microseconds, repeats=setting.plan.repeats)
     directory = directory_of(1, text)
-    body = signed(catalogue, pki, size.claims)
+    body = signed(catalogue, setting.pki, size.claims)
     received = Received(Door.REST_XML, Dialect.XML, body, datetime.now(UTC))
     check, seal = Signatures(), Seal(GatewayKeys.load(world.settings.keys))
     verified = verify(received, directory, check)
@@ -72,6 +76,18 @@ def measure(
         "deliver: postbus, PS256": microseconds(composed(Dialect.JSON, Channel.POSTBUS)),
         "deliver: push, XMLDSig": microseconds(composed(Dialect.XML, Channel.PUSH)),
     }
+
+
+def _microseconds(work: Callable[[], object], *, repeats: int) -> float:
+    """The median of many single runs, in microseconds."""
+    for _ in range(WARM):
+        work()
+    spent = []
+    for _ in range(repeats):
+        started = time.perf_counter_ns()
+        work()
+        spent.append(time.perf_counter_ns() - started)
+    return sorted(spent)[repeats // 2] / 1000
 
 
 def _delivery(canonical: bytes, kind: object) -> Delivery:
