@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +21,9 @@ log = logging.getLogger(__name__)
 
 STOP_WITHIN_SECONDS = 20.0
 
+COLLECT_SELDOM = (50_000, 20, 20)
+"""New objects before the collector looks, and how often it looks at older ones."""
+
 
 async def serve(settings: Settings, ready: Callable[[], None]) -> None:
     """Run this process's roles until SIGTERM or SIGINT, then finish what is under way.
@@ -30,6 +35,7 @@ async def serve(settings: Settings, ready: Callable[[], None]) -> None:
         Fault: an address cannot be listened on, or something was not prepared.
     """
     configure_logging()
+    leave_no_core()
     async with built(settings) as gateway:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -37,6 +43,7 @@ async def serve(settings: Settings, ready: Callable[[], None]) -> None:
             loop.add_signal_handler(number, stopping.set)
         listeners = _listeners(settings, gateway)
         doors = (partial(server.serve, sockets=[door]) for server, door in listeners)
+        _settle_memory()
         async with at_work(gateway, *doors) as running:
             log.info("gateway.started", extra={"roles": ",".join(sorted(settings.roles))})
             ready()
@@ -45,6 +52,22 @@ async def serve(settings: Settings, ready: Callable[[], None]) -> None:
             gateway.services.news.close()
             for server, _ in listeners:
                 server.should_exit = True
+
+
+def leave_no_core() -> None:
+    """Have the kernel write no memory to disk when this process crashes: it holds content."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _settle_memory() -> None:
+    """What was built at start stays: the collector need not look at it again and again.
+
+    Nothing on the line makes cycles, so what a message needed is gone with its last reference;
+    looking seldom for cycles that libraries make saves a tenth of the work of a message.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_SELDOM)
 
 
 @asynccontextmanager

@@ -41,9 +41,12 @@ class Settings:
     Attributes:
         oin: The gateway is a party too; its own OIN.
         environment: ``test`` or ``productie``; the latter refuses test OINs.
-        ledger: ``sqlite:///path`` or ``postgresql://user@host/database``.
-        broker: ``amqp://…``; empty for a gateway without queues.
-        keys: Folder with the gateway's signing keys (0600).
+        ledger: ``sqlite:///path`` or ``postgresql://user@host/database``; with a replica
+            ``postgresql://user@/database?host=a:5432&host=b:5432&target_session_attrs=read-write``.
+        broker: ``amqp://…``, or several nodes of one cluster, tried in turn; empty for a
+            gateway without queues.
+        keys: Folder with the gateway's keys (0600), outside the folder of the ledger: a
+            copy of the data must not hold what opens it.
         url: Where parties reach the gateway; the audience of token requests.
         host: Address to listen on.
         port: Port for parties.
@@ -62,8 +65,8 @@ class Settings:
 
     oin: Oin = TEST_GATEWAY
     environment: str = "test"
-    ledger: str = "sqlite:///var/gateway.db"
-    broker: str = ""
+    ledger: str = "sqlite:///var/grootboek/gateway.db"
+    broker: tuple[str, ...] = ()
     keys: Path = Path("var/sleutels")
     url: str = "http://127.0.0.1:8080"
     host: str = "127.0.0.1"
@@ -123,12 +126,13 @@ def _read(name: str, text: str) -> object:
             for address in addresses:
                 ipaddress.ip_address(address)
             return addresses
+        case "broker":
+            # a password may hold a comma; what comes after one is another address
+            return tuple(re.split(r"[\s,]+(?=amqps?://)", text.strip())) if text.strip() else ()
         case "roles":
             return frozenset(part.strip() for part in text.split(",") if part.strip())
-        case "keys":
-            return Path(text)
         case _:
-            return text
+            return Path(text) if name == "keys" else text
 
 
 def _contradictions(settings: Settings) -> list[str]:
@@ -139,15 +143,27 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append("GATEWAY_ENVIRONMENT: must be test or productie")
     if settings.environment == "productie" and settings.oin.startswith("00000099"):
         problems.append("GATEWAY_OIN: production refuses a test OIN (00000099…)")
+    if settings.environment == "productie" and keys_beside_ledger(settings):
+        problems.append("GATEWAY_KEYS: must lie outside the folder of GATEWAY_LEDGER")
     if settings.largest_body > HARD_LIMIT_BYTES:
         problems.append(f"GATEWAY_LARGEST_BODY: at most {HARD_LIMIT_BYTES}")
     if not settings.roles or settings.roles - ROLES:
         problems.append(f"GATEWAY_ROLES: choose from {', '.join(sorted(ROLES))}")
     if not _is_ledger(settings.ledger):
         problems.append("GATEWAY_LEDGER: must be sqlite:///… or postgresql://…")
-    if settings.broker and not _is_broker(settings.broker):
-        problems.append("GATEWAY_BROKER: must be amqp://… or amqps://…")
+    if not all(map(_is_broker, settings.broker)):
+        problems.append("GATEWAY_BROKER: must be amqp://… or amqps://…, or several with commas")
+    if len({urlsplit(address).path for address in settings.broker if _is_broker(address)}) > 1:
+        problems.append("GATEWAY_BROKER: every address must name the same virtual host")
     return problems
+
+
+def keys_beside_ledger(settings: Settings) -> bool:
+    """Whether who copies the folder of the ledger has the keys as well."""
+    if not settings.ledger.startswith("sqlite:///") or not _is_ledger(settings.ledger):
+        return False
+    folder = Path(make_url(settings.ledger).database or "").absolute().parent
+    return settings.keys.absolute().is_relative_to(folder)
 
 
 def _listeners(settings: Settings) -> Iterator[str]:
@@ -184,7 +200,9 @@ def _is_broker(address: str) -> bool:
         parts.port  # noqa: B018 - raises where it is no number
     except ValueError:
         return False
-    return parts.scheme in {"amqp", "amqps"} and bool(parts.hostname)
+    # anything between two addresses that is no comma would end up in a name
+    named = bool(parts.hostname) and not re.search(r"[\s,]", f"{parts.hostname}{parts.path}")
+    return parts.scheme in {"amqp", "amqps"} and named
 
 
 def _loopback(host: str) -> bool:

@@ -10,10 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
-from gateway.adapters.ledger.ledger import open_ledger
 from gateway.adapters.rabbitmq.topology import permissions
 from gateway.adapters.register import directory_of
-from gateway.cli.given import an_oin
+from gateway.cli.given import an_oin, the_ledger
 from gateway.cli.screen import AsJson, as_json, screen
 from gateway.message import Channel
 from gateway.settings import load
@@ -29,7 +28,7 @@ def hervullen(
 ) -> None:
     """Bied opnieuw aan wat op een verloren wachtrij lag en niet is bevestigd."""
     oin = an_oin("ontvanger", ontvanger)
-    ledger = open_ledger(load(os.environ).ledger)
+    ledger = the_ledger()
     count = ledger.refill(oin, sinds.replace(tzinfo=UTC), datetime.now(UTC))
     screen.print(f"{count} afleveringen gaan opnieuw naar partij.{oin}.")
 
@@ -38,7 +37,7 @@ def hervullen(
 def rechten(*, json: AsJson = False) -> None:
     """Welke rechten krijgt de broker-gebruiker (= OIN) van elke partij met een wachtrij?"""
     settings = load(os.environ)
-    _, text = open_ledger(settings.ledger).directory()
+    _, text = the_ledger().directory()
     parties = [
         party for party in directory_of(0, text).parties.values() if party.channel is Channel.QUEUE
     ]
@@ -50,7 +49,7 @@ def rechten(*, json: AsJson = False) -> None:
         return
     if not rows:
         screen.print("Geen partij heeft een wachtrij.")
-    host = unquote(urlsplit(settings.broker).path[1:])
+    host = unquote(urlsplit(settings.broker[0]).path[1:]) if settings.broker else ""
     where = ["-p", host] if host else []
     for row in rows:
         # whole lines, however narrow the screen: they are there to be copied

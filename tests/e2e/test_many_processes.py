@@ -16,8 +16,9 @@ import pytest
 
 from gateway.schemas import Catalogue
 from tests.conftest import NewWorld
+from tests.fault.gateway_process import GatewayProcess, running
 from tests.fault.promises import everything_holds
-from tests.fault.town import GatewayProcess, Town, a_town, running
+from tests.fault.town import Town, a_town
 from tests.servers.cutting_proxy import CuttingProxy
 from tests.servers.machines import HERE, Machine, machines
 from tests.servers.postgres import Postgres

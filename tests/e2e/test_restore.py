@@ -202,6 +202,17 @@ async def test_a_copy_that_was_damaged_or_of_another_ledger_is_found(
     assert "is not the file that was made" in damaged
 
 
+def test_a_gateway_that_stands_still_is_copied_too(place: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "map met 100% #vreemde? tekens"
+    folder.mkdir()
+
+    made = operator_json(place.world, "reservekopie", str(folder / "kopie"))
+
+    assert made["berichten"] == 0
+    check = ("reservekopie", "controleer", str(folder / "kopie"))
+    assert operator_json(place.world, *check)["problemen"] == []
+
+
 def test_a_copy_never_overwrites_anything(world: World, tmp_path: Path) -> None:
     copy = tmp_path / "gateway.kopie"
     copy.write_text("van iemand anders")

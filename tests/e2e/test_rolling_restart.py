@@ -17,8 +17,9 @@ from fixtures.world import World, process_environment
 from gateway.adapters.ledger.migrate import _revisions
 from gateway.schemas import Catalogue
 from tests.conftest import NewWorld
+from tests.fault.gateway_process import GatewayProcess, running
 from tests.fault.promises import everything_holds
-from tests.fault.town import GatewayProcess, Town, a_town, running
+from tests.fault.town import Town, a_town
 from tests.servers.rabbitmq import Broker
 
 EXPAND = '''\

@@ -16,7 +16,8 @@ from gateway import json, xml
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.delivery import State
 from gateway.record import DeadLetterFilter
-from tests.fault.town import LEASES_RUN_OUT, Load, Taken, Town
+from tests.fault.load import Load
+from tests.fault.town import LEASES_RUN_OUT, Taken, Town
 from tests.servers.party import eventually
 
 RECEIPT = "ontvangstbevestiging"

@@ -38,8 +38,8 @@ ASKED: dict[str, Where] = {
     "before the first byte": after(0),
     "inside a length": after(LENGTH - 2),
     "between length and content": after(LENGTH),
-    "inside a statement": at(b"INSERT INTO message", 30),
-    "inside the rows": at(b"INSERT INTO message", 4_000),
+    "inside a statement": after(60),
+    "inside the rows": after(6_000),
     "before the commit": at(b"COMMIT"),
     "inside the commit": at(b"COMMIT", 3),
 }

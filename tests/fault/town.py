@@ -7,12 +7,9 @@ reads its queue (where there is a broker) and the other its postbus; both confir
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import subprocess
-import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,25 +17,19 @@ from typing import Any
 import httpx
 from aio_pika.abc import AbstractIncomingMessage
 
-from fixtures.documents import document, kind
 from fixtures.parties import ASSERTION, CaseSystem, Creditor, fresh, now
-from fixtures.running import ROOT
-from fixtures.world import OVERIGE_SHV, SE, SHV, Entry, World, free_port, process_environment
+from fixtures.world import OVERIGE_SHV, SE, SHV, Entry, World
 from gateway import json
 from gateway.adapters.tokens import client_assertion
 from gateway.message import Json, Oin
 from gateway.schemas import Catalogue
 from tests.conftest import NewWorld
 from tests.e2e.queue_party import QueueParty, queue_party, subscribed
-from tests.servers.party import eventually
-from tests.servers.process import dies_with_us
+from tests.fault.gateway_process import GatewayProcess, running
+from tests.fault.load import MESSAGES, Doors, Load, Signed, a_client, signed_messages
 from tests.servers.rabbitmq import Broker
 
-OPGAVE = kind("schuldregeling", "SaldoverzoekAntwoord")
-SENDERS = 8
-STARTS_WITHIN = 150.0
 ALL_SENT_WITHIN = 180.0
-ALL_ROLES = "ontvangen,bezorgen,klok,houder"
 LEASES_RUN_OUT = 120.0
 """Seconds in which a delivery that was under way at a kill is certainly tried again."""
 
@@ -52,6 +43,9 @@ def the_parties(*, by_queue: bool) -> list[Entry]:
         ),
         Entry(OVERIGE_SHV, "Hulp Voorbeeld", "overige-shv"),
     ]
+
+
+_SIGNED: dict[Path, Signed] = {}
 
 
 def a_town(
@@ -77,281 +71,8 @@ def a_town(
         creditor = Creditor(
             identity, world.settings.url, catalogue, httpx.AsyncClient(), world.gateway_certificate
         )
-        _SIGNED[identity.cert_path] = _signed_messages(creditor)
+        _SIGNED[identity.cert_path] = signed_messages(creditor)
     return Town(world, catalogue, _SIGNED[identity.cert_path], broker)
-
-
-class GatewayProcess:
-    """One process of the gateway, in one or more roles, with doors of its own.
-
-    Args:
-        root: The tree whose code it runs.
-        host: Address to listen on.
-        prefix: What runs it, such as ``ip netns exec …``.
-        more: Further settings by variable.
-    """
-
-    def __init__(
-        self,
-        world: World,
-        roles: str = ALL_ROLES,
-        *,
-        root: Path = ROOT,
-        host: str = "127.0.0.1",
-        prefix: Sequence[str] = (),
-        more: Mapping[str, str] | None = None,
-    ) -> None:
-        self.roles = roles
-        self._world, self._root, self._prefix = world, root, prefix
-        self._log = world.folder / f"{roles.replace(',', '-')}-{fresh()[:4]}.log"
-        port, admin = free_port(), free_port()
-        self.url = f"http://{host}:{port}"
-        self.admin = f"http://{host}:{admin}"
-        self._environment = {
-            **process_environment(world),
-            "GATEWAY_HOST": host,
-            "GATEWAY_PORT": str(port),
-            "GATEWAY_ADMIN_HOST": host,
-            "GATEWAY_ADMIN_PORT": str(admin),
-            "GATEWAY_ROLES": roles,
-            **(more or {}),
-        }
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it; ``until_ready`` waits for it."""
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self._prefix, *dies_with_us(), sys.executable, "-m", "gateway", "dienst"],
-                cwd=self._root,
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-            )
-
-    async def until_ready(self) -> None:
-        """Return when it can accept or, without a door, do its work."""
-        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
-
-            async def ready() -> bool:
-                assert self.process is not None
-                assert self.process.poll() is None, f"it ended at its start:\n{self.said()}"
-                with contextlib.suppress(httpx.HTTPError):
-                    answer = await client.get(f"{self.admin}/health/ready")
-                    return answer.status_code == httpx.codes.OK
-                return False
-
-            await eventually(ready, f"{self.roles} is ready", within=STARTS_WITHIN)
-
-    async def restart(self) -> None:
-        """Start it again, and wait until it is ready."""
-        self.start()
-        await self.until_ready()
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait(30)
-
-    async def terminate(self) -> None:
-        """Ask it to stop and wait until it has; AssertionError when it did not end well."""
-        assert self.process is not None
-        self.process.terminate()
-        code = await asyncio.to_thread(self.process.wait, 30)
-        assert code == 0, f"it ended with {code}:\n{self.said()}"
-
-    def close(self) -> None:
-        """End it, whatever it does."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(30)
-
-    def said(self) -> str:
-        """The last lines of its log."""
-        return self._log.read_text(errors="replace")[-3000:]
-
-
-@contextmanager
-def running(*processes: GatewayProcess) -> Iterator[None]:
-    """Start these, and end what runs of them."""
-    try:
-        for each in processes:
-            each.start()
-        yield
-    finally:
-        for each in processes:
-            each.close()
-
-
-MESSAGES = 450
-"""So many are signed once in a run; every town has its own ledger, so all may use them."""
-
-ALONE_EVERY = 10
-"""So many messages, and one of them is in a conversation of its own; the rest are in threes."""
-
-
-@dataclass(frozen=True)
-class Signed:
-    """A creditor's messages.
-
-    Attributes:
-        bodies: Signed documents by referentienummer.
-        alone: Those for the SHV that nothing follows in their conversation.
-    """
-
-    bodies: Mapping[str, bytes]
-    alone: frozenset[str]
-
-
-_SIGNED: dict[Path, Signed] = {}
-
-
-def _signed_messages(creditor: Creditor) -> Signed:
-    bodies, alone = {}, set()
-    conversation, recipient = fresh(), SHV
-    for number in range(MESSAGES):
-        own, place = fresh(), number % ALONE_EVERY
-        if place % 3 == 1:
-            recipient = OVERIGE_SHV if recipient == SHV else SHV
-        if place == 0:
-            alone.add(own)
-        if place == 0 or place % 3 == 1:
-            conversation = fresh()
-        made = document(
-            OPGAVE,
-            reference=own,
-            conversation=conversation,
-            sender=SE,
-            recipient=SHV if place == 0 else recipient,
-            at=now(),
-        )
-        bodies[own] = creditor.signed(OPGAVE, made)
-    return Signed(bodies, frozenset(alone))
-
-
-@dataclass
-class Doors:
-    """Where the gateway is reached, as behind a balancer: in turn, and only where one opens.
-
-    Attributes:
-        urls: The doors; may change at any time.
-        passed_on: How often nobody opened, and the next door was tried.
-    """
-
-    urls: list[str]
-    passed_on: int = 0
-    _turn: int = 0
-
-    async def ask(
-        self, client: httpx.AsyncClient, method: str, path: str, **what: Any
-    ) -> httpx.Response:
-        """One request, never sent a second time: the next door only when nothing was sent.
-
-        Raises:
-            httpx.HTTPError: no answer came, or every door is closed.
-        """
-        for _ in range(2 * len(self.urls)):
-            self._turn += 1
-            door = self.urls[self._turn % len(self.urls)]
-            try:
-                return await client.request(method, door + path, **what)
-            except (httpx.ConnectError, httpx.ConnectTimeout):
-                self.passed_on += 1
-        raise httpx.ConnectError("every door is closed")
-
-
-def a_client() -> httpx.AsyncClient:
-    """A client with one connection per request.
-
-    What is sent on an idle one that is just being closed gets no answer, and nobody may send
-    it twice.
-    """
-    limits = httpx.Limits(max_keepalive_connections=0)
-    return httpx.AsyncClient(timeout=httpx.Timeout(30, connect=2), limits=limits, trust_env=False)
-
-
-@dataclass
-class Load:
-    """A creditor's messages, and what it heard of each.
-
-    Attributes:
-        bodies: Signed documents by referentienummer.
-        pause: Seconds between two messages of one sender.
-        again: Begin again with the first when the last is answered.
-        asked: How many answers said yes, those to repeats too.
-        receipts: The answers that said yes.
-        repeated: Referentienummers of which that answer said that it was known already.
-        failed: How often a request got another answer or none, by what it got.
-    """
-
-    bodies: Mapping[str, bytes]
-    doors: Doors
-    pause: float = 0.0
-    again: bool = False
-    asked: int = 0
-    receipts: dict[str, bytes] = field(default_factory=dict)
-    repeated: set[str] = field(default_factory=set)
-    failed: Counter[str] = field(default_factory=Counter)
-    _answered: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-    async def send(self) -> None:
-        """Send each until it is answered, over many connections."""
-        waiting = [own for own in self.bodies if own not in self.receipts]
-        async with a_client() as client, asyncio.TaskGroup() as group:
-            for _ in range(SENDERS):
-                group.create_task(self._send_on(client, waiting))
-
-    async def _send_on(self, client: httpx.AsyncClient, waiting: list[str]) -> None:
-        while waiting or self.again:
-            if not waiting:
-                waiting.extend(self.bodies)
-            own = waiting.pop(0)
-            heard = await self._try(client, own)
-            if heard is not None:
-                self.failed[heard] += 1
-                waiting.append(own)
-            # a sender that repeats leaves some time in between
-            await asyncio.sleep(self.pause if heard is None else 0.1)
-
-    async def _try(self, client: httpx.AsyncClient, own: str) -> str | None:
-        """Send one; None when it was taken, else what was heard."""
-        try:
-            answer = await self.doors.ask(
-                client,
-                "POST",
-                "/v1/berichten",
-                content=self.bodies[own],
-                headers={"Content-Type": "application/xml"},
-            )
-        except httpx.HTTPError as error:
-            return type(error).__name__
-        if not answer.is_success:
-            assert answer.is_server_error, answer.text
-            return str(answer.status_code)
-        if answer.status_code == httpx.codes.OK:
-            self.repeated.add(own)
-        async with self._answered:
-            self.receipts[own] = answer.content
-            self.asked += 1
-            self._answered.notify_all()
-        return None
-
-    async def until_refused(self) -> None:
-        """Wait until the gateway says once more that its ledger does not answer."""
-        before = self.failed["503"]
-        await eventually(lambda: self.failed["503"] > before, "the sender hears 503", within=30)
-
-    async def until(self, count: int, *, within: float = 120.0) -> None:
-        """Wait until so many are answered."""
-        async with asyncio.timeout(within), self._answered:
-            await self._answered.wait_for(lambda: len(self.receipts) >= count)
-
-    async def until_further(self, count: int, *, within: float = 120.0) -> None:
-        """Wait until so many more answers said yes."""
-        enough = self.asked + count
-        async with asyncio.timeout(within), self._answered:
-            await self._answered.wait_for(lambda: self.asked >= enough)
 
 
 @dataclass

@@ -50,12 +50,31 @@ def test_numbers_are_seconds_and_bytes() -> None:
         ("GATEWAY_LEDGER", "postgresql://gateway@localhost:port/gateway"),
         ("GATEWAY_BROKER", "localhost"),
         ("GATEWAY_BROKER", "amqp://gateway@localhost:port/"),
+        ("GATEWAY_BROKER", "amqp://een/,localhost"),
+        ("GATEWAY_BROKER", "amqp://een, twee/"),
+        ("GATEWAY_BROKER", "amqp://een/a,amqp://twee/b"),
         ("GATEWAY_LARGEST_BODY", str(HARD_LIMIT_BYTES + 1)),
     ],
 )
 def test_a_wrong_setting_stops_the_start_and_is_named(variable: str, value: str) -> None:
     with pytest.raises(SettingsInvalid, match=variable):
         load({variable: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("", ()),
+        ("amqp://een/", ("amqp://een/",)),
+        ("amqp://u:a,b@een/x,amqps://u@twee/x", ("amqp://u:a,b@een/x", "amqps://u@twee/x")),
+        (
+            " amqp://een/  amqp://twee/, amqp://drie/ ",
+            ("amqp://een/", "amqp://twee/", "amqp://drie/"),
+        ),
+    ],
+)
+def test_several_brokers_are_read_in_their_order(given: str, read: tuple[str, ...]) -> None:
+    assert load({"GATEWAY_BROKER": given}).broker == read
 
 
 def test_all_problems_are_reported_together() -> None:

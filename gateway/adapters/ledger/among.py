@@ -57,4 +57,5 @@ def _as_array(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
 def _as_json(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
     column, values = element.clauses
     said = compiler.process(values, **options)
-    return f"{compiler.process(column, **options)} IN (SELECT value FROM json_each({said}))"
+    within = f"IN (SELECT value FROM json_each({said}))"  # noqa: S608 - a bound value
+    return f"{compiler.process(column, **options)} {within}"

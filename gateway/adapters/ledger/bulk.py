@@ -42,7 +42,9 @@ def insert(
         return []
     if connection.dialect.name == "postgresql":
         names = tuple(rows[0])
-        statement = _insert(table, names, _on_conflict(table, keep_first, adding, key))
+        statement = _insert(
+            table, names, _on_conflict(table, keep_first=keep_first, adding=adding, key=key)
+        )
         statement += _returning(returning)
         found = connection.exec_driver_sql(statement, _columns(table, names, rows))
         return found.all() if returning else []
@@ -83,6 +85,7 @@ def _insert(table: sa.Table, names: tuple[str, ...], on_conflict: str) -> str:
 
 def _on_conflict(
     table: sa.Table,
+    *,
     keep_first: bool,
     adding: Sequence[sa.Column[Any]],
     key: Sequence[sa.Column[Any]],
@@ -109,10 +112,8 @@ def _quoted(names: Iterable[str]) -> str:
 def _update(table: sa.Table, names: tuple[str, ...]) -> str:
     changes = ", ".join(f'"{name}" = new."{name}"' for name in names if name != "id")
     new = f"{_arrays(table, names)} AS new({_quoted(names)})"
-    return (
-        f'UPDATE "{table.name}" SET {changes} FROM {new} '
-        f'WHERE "{table.name}".id = new.id'
-    )
+    which = f'"{table.name}".id = new.id'
+    return f'UPDATE "{table.name}" SET {changes} FROM {new} WHERE {which}'  # noqa: S608 - likewise
 
 
 def _arrays(table: sa.Table, names: Sequence[str]) -> str:

@@ -54,6 +54,15 @@ _POSTGRES_OPTIONS = (
 )
 
 
+# A cable that is pulled says nothing: without these it takes the system a quarter of an hour.
+_HEARS_OF_SILENCE = {
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+
+
 class LedgerBug(Exception):
     """The database refused what we asked: a mistake of ours, so not a ``GatewayError``.
 
@@ -124,7 +133,8 @@ def connect(address: str, *, patience_s: int = PATIENCE_S) -> Database:
     """Prepare, but do not yet open, the database at a URL.
 
     Args:
-        address: ``sqlite:///file``, ``sqlite://`` (in memory) or ``postgresql://…``.
+        address: ``sqlite:///file``, ``sqlite://`` (in memory) or ``postgresql://…``, also of
+            several servers of which one takes writes.
         patience_s: Seconds to wait for a connection or a lock.
 
     Raises:
@@ -197,6 +207,7 @@ def _postgres(url: URL, patience_s: int) -> sa.Engine:
         pool_timeout=patience_s,
         connect_args={
             "connect_timeout": patience_s,
+            **_HEARS_OF_SILENCE,
             "application_name": "schuldhulp-gateway",
             "options": _POSTGRES_OPTIONS,
         },

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,12 @@ MOST_JOBS = 8
 
 LARGEST_BATCH = 64
 """More messages in one commit gain nothing, and make the last one wait for the first."""
+
+
+GATHER_SECONDS = 0.010
+WORTH_A_COMMIT = 32
+A_RUSH = 4
+"""After a batch of this size, the next one waits a moment for company."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ class Writer:
         self._submissions: deque[_Waiting] = deque()
         self._jobs: deque[_Job] = deque()
         self._closing = False
+        self._gathering = False
+        self._busy_until = 0.0
         self._wake = threading.Condition()
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="ledger-reader")
         self._thread = threading.Thread(target=self._write, name="ledger-writer", daemon=True)
@@ -94,7 +103,8 @@ class Writer:
             if len(self._submissions) >= self._room:
                 raise Overloaded("too many messages wait to be recorded")
             self._submissions.append(_Waiting(submission, future))
-            self._wake.notify()
+            if not self._gathering or len(self._submissions) >= WORTH_A_COMMIT:
+                self._wake.notify()
         return await future
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -138,6 +148,7 @@ class Writer:
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._submissions or self._jobs or self._closing)
+                self._gather()
                 size = min(LARGEST_BATCH, len(self._submissions))
                 batch = [self._submissions.popleft() for _ in range(size)]
                 jobs = [self._jobs.popleft() for _ in range(min(MOST_JOBS, len(self._jobs)))]
@@ -147,8 +158,24 @@ class Writer:
             batch = [each for each in batch if not each.future.cancelled()]
             if batch:
                 self._tell(self._record(batch))
+            if len(batch) >= A_RUSH:
+                self._busy_until = time.monotonic() + GATHER_SECONDS
             for job in jobs:
                 self._tell([(job.future, _outcome(job.work))])
+
+    def _gather(self) -> None:
+        """In a rush, let a batch grow a little: a commit costs its statements, not its messages.
+
+        Who comes alone never waits, and nobody longer than ``GATHER_SECONDS``.
+        """
+        if time.monotonic() >= self._busy_until:
+            return
+        self._gathering = True
+        self._wake.wait_for(
+            lambda: len(self._submissions) >= WORTH_A_COMMIT or self._jobs or self._closing,
+            timeout=GATHER_SECONDS,
+        )
+        self._gathering = False
 
     def _record(self, batch: list[_Waiting]) -> list[_Told]:
         """Record together; if that fails for any reason of content, each by itself."""

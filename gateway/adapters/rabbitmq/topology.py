@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel
-from aio_pika.exceptions import ChannelPreconditionFailed
+from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+from aiormq.abc import AbstractChannel as RawChannel
 from pamqp.common import FieldTable
 
 from gateway.errors import Fault
@@ -97,13 +98,18 @@ class Topology:
     Args:
         parties: Tells the OIN of every party whose channel is *queue*; asked at each
             declaration, so a reconnection follows the directory.
+        gone: Is told whose queues are not there, before they are made.
     """
 
     def __init__(
-        self, parties: Callable[[], Iterable[Oin]] = tuple, limits: Limits | None = None
+        self,
+        parties: Callable[[], Iterable[Oin]] = tuple,
+        limits: Limits | None = None,
+        gone: Callable[[Sequence[Oin]], Awaitable[None]] | None = None,
     ) -> None:
         self._parties = parties
         self._limits = limits or Limits()
+        self._gone = gone
 
     async def declare(self, channel: AbstractChannel) -> None:
         """Declare all of it; what is there already and equal stays as it is.
@@ -114,7 +120,14 @@ class Topology:
         """
         try:
             await self._declare_shared(channel)
-            for oin in sorted(set(self._parties())):
+            parties = sorted(set(self._parties()))
+            if self._gone is not None:
+                # told first: who dies after declaring would leave an empty queue that
+                # nobody knows of
+                gone = await _without_queue(channel, parties)
+                if gone:
+                    await self._gone(gone)
+            for oin in parties:
                 await self._declare_party(channel, oin)
         except ChannelPreconditionFailed as error:
             raise TopologyConflict(
@@ -149,6 +162,23 @@ class Topology:
             queue = await channel.declare_queue(name, durable=True, arguments=arguments)
             if exchange:
                 await queue.bind(exchange, key)
+
+
+async def _without_queue(channel: AbstractChannel, parties: Sequence[Oin]) -> list[Oin]:
+    """Those whose queue of deliveries does not exist."""
+    connection = (await channel.get_underlay_channel()).connection
+    missing: list[Oin] = []
+    asking: RawChannel | None = None
+    for oin in parties:
+        asking = asking or await connection.channel(publisher_confirms=False)
+        try:
+            await asking.queue_declare(party_queue(oin), passive=True, timeout=DECLARE_WITHIN)
+        except ChannelNotFoundEntity:  # which closes the channel
+            missing.append(oin)
+            asking = None
+    if asking is not None:
+        await asking.close()
+    return missing
 
 
 def _quorum(*, deliveries: int, messages: int, size: int, overflow: str) -> FieldTable:

@@ -1,7 +1,12 @@
-"""Run the changes on the connection that ``migrate`` opened, each in a transaction of its own."""
+"""Run the changes on the connection that ``migrate`` opened.
+
+On PostgreSQL each has a transaction of its own, so that one of them may leave it to make an index
+beside the work of others. SQLite has one writer, and one transaction for all of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,28 +16,27 @@ from alembic.migration import MigrationContext, MigrationInfo
 from gateway.adapters.ledger.migrate import compatible_with
 from gateway.adapters.ledger.tables import metadata
 
+connection: sa.Connection = context.config.attributes["connection"]
+
 
 def state_compatibility(
-    ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: Any
+    ctx: MigrationContext, step: MigrationInfo, heads: Collection[str], run_args: Mapping[str, Any]
 ) -> None:
     """Say beside the new revision which older code may run on; in the transaction that made it."""
-    connection = ctx.connection
-    assert connection is not None
+    (revision,) = heads
     there = {each["name"] for each in sa.inspect(connection).get_columns("alembic_version")}
     for column in ("stated_for", "compatible_with"):
         if column not in there:
             connection.execute(sa.text(f"ALTER TABLE alembic_version ADD COLUMN {column} TEXT"))
-    said = sa.text("UPDATE alembic_version SET stated_for = :revision, compatible_with = :with")
-    revision = step.up_revision_id
-    assert revision is not None
-    connection.execute(said, {"revision": revision, "with": compatible_with(revision)})
+    said = sa.text("UPDATE alembic_version SET stated_for = :revision, compatible_with = :oldest")
+    connection.execute(said, {"revision": revision, "oldest": compatible_with(revision)})
 
 
 context.configure(
-    connection=context.config.attributes["connection"],
+    connection=connection,
     target_metadata=metadata,
     transactional_ddl=True,
-    transaction_per_migration=True,
+    transaction_per_migration=connection.dialect.name == "postgresql",
     on_version_apply=state_compatibility,
 )
 with context.begin_transaction():

@@ -98,6 +98,14 @@ def upgrade() -> None:
         ),
     )
     op.create_index("message_recorded", "message", ["recorded_at"], unique=False)
+    op.create_index(
+        "message_unerased",
+        "message",
+        ["recorded_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("erased_at IS NULL"),
+        postgresql_where=sa.text("erased_at IS NULL"),
+    )
     op.create_table(
         "refusal",
         sa.Column("id", NUMBER, nullable=False),
@@ -307,7 +315,7 @@ def upgrade() -> None:
         sa.Column("resolved_by", sa.Text(), nullable=True),
         sa.Column("resolved_why", sa.Text(), nullable=True),
         sa.Column("resolved_at", INSTANT, nullable=True),
-        sa.Column("garbage_sha256", sa.Text(), nullable=True),
+        sa.Column("garbage_digest", sa.Text(), nullable=True),
         sa.Column("garbage", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(
             ["delivery"], ["delivery.id"], name=op.f("dead_letter_delivery_fk")
@@ -334,7 +342,7 @@ def upgrade() -> None:
     op.create_index(
         "dead_letter_open_garbage",
         "dead_letter",
-        ["garbage_sha256"],
+        ["garbage_digest"],
         unique=True,
         sqlite_where=sa.text("resolved IS NULL"),
         postgresql_where=sa.text("resolved IS NULL"),
