@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run servers test check format lock docs bench clean
+.PHONY: help setup setup-dev demo run servers test check format lock docs bench soak clean
 
 help: ## show what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ bench: setup-dev ## the gateway beside others: speed, cost, memory (see bench/RE
 	@sh deploy/servers.sh
 	@PYTHON=$(PYTHON) sh bench/prepare.sh
 	@$(RUN) -m bench $(PARTS)
+
+soak: setup-dev ## an hour at half load with random faults
+	@sh deploy/servers.sh
+	@$(RUN) -m tests.soak
 
 clean: ## remove what the gateway and the checks left behind
 	@rm -rf $(VENV) var .pytest_cache .ruff_cache .mypy_cache .hypothesis

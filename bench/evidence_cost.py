@@ -1,12 +1,14 @@
-"""``python -m bench.evidence_cost``: what evidence costs per message, beside all of accept.
+"""``python -m bench.evidence_cost [BATCH]``: what evidence costs per message, beside all of accept.
 
-The same ledger records batches of 32 messages of 10 KB, in turn with a journal that writes
+The same ledger records batches (of 32, or as told) of messages of 10 KB, in turn with a journal
+that writes
 nothing and with the real one. Counted is CPU time: of this process, and of the backend where
 there is a server. What accept does before the ledger is measured once, for the share.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -33,7 +35,8 @@ from gateway.schemas.persons import persons_in
 from gateway.verify import verify
 from tests.servers.postgres import Postgres, _binaries
 
-BATCH, BLOCK, BLOCKS, WARM = 32, 8, 8, 3
+BATCH = int(sys.argv[1]) if len(sys.argv) > 1 else 32
+BLOCK, BLOCKS, WARM = 8, 8, 3
 REPEATS = 200
 GOAL = 0.05
 
@@ -125,7 +128,7 @@ def measure(ledger: SqlLedger, examined: Examined) -> Spent:
     backend = _backend(ledger)
     for block in range(-1, BLOCKS):
         for name, journal in journals.items():
-            ledger._journal = journal  # type: ignore[assignment] # noqa: SLF001
+            ledger._journal = journal  # noqa: SLF001
             batches = [
                 [examined.another() for _ in range(BATCH)]
                 for _ in range(BLOCK if block >= 0 else WARM)

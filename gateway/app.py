@@ -44,17 +44,21 @@ from gateway.adapters.rest_in.factory import admin_app, parties_app
 from gateway.adapters.rest_in.services import Services
 from gateway.adapters.signatures import Seal, Signatures
 from gateway.adapters.tokens import TokenIssuer
+from gateway.adapters.upkeep import follow_keys, sweep
 from gateway.errors import Fault
 from gateway.message import Channel, Receipt, Submission
 from gateway.pipeline import ChannelOut, Line, admission, dispatch
 from gateway.record import Ledger, RefusalEntry
 from gateway.routing.directory import Directory
+from gateway.routing.retention import read as read_retention
 from gateway.schemas import Catalogue
+from gateway.schemas.persons import persons_in
 from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
 
 HEAL_EVERY_SECONDS = 30.0
+CLOSE_EVERY_SECONDS = 60.0
 
 PACES = {
     Channel.PUSH: Pace(),
@@ -114,6 +118,7 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
             raise Fault(f"the keys in {settings.keys} are of {owner}, not of {settings.oin}")
         ledger = open_ledger(settings.ledger, keyring)
         stack.callback(ledger.close)
+        ledger.follow_keys()
         broker = Broker(settings.broker, settings.oin) if settings.broker else None
 
         async def follow(directory: Directory) -> None:
@@ -142,8 +147,15 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
             loops=(
                 watch.run,
                 services.refusals.run,
+                partial(follow_keys, services.writer, ledger),
+                *(
+                    [partial(sweep, services.writer, ledger, read_retention(), watch, utc_now)]
+                    if settings.roles & {"klok", "houder"}
+                    else []
+                ),
                 *([partial(_wake, couriers, services.news)] if couriers else []),
                 *([partial(_heal, services)] if couriers else []),
+                *([partial(_close_days, services)] if "klok" in settings.roles else []),
             ),
             stop=lambda: _each(courier.stop for courier in couriers),
         )
@@ -157,6 +169,7 @@ def _services(
 ) -> Services:
     """The line and what stands around it."""
     news = News()
+    catalogue = Catalogue.load()
 
     async def record(submission: Submission) -> Receipt:
         receipt = await writer.record(submission)
@@ -169,7 +182,8 @@ def _services(
     line = Line(
         gateway=settings.oin,
         url=settings.url.rstrip("/"),
-        catalogue=Catalogue.load(),
+        catalogue=catalogue,
+        persons=persons_in(catalogue),
         check=Signatures(),
         sealer=Seal(keyring.signing),
         digest_key=keyring.digest,
@@ -248,6 +262,19 @@ async def _heal(services: Services) -> None:
             continue
         if freed:
             log.warning("delivery.healed", extra={"count": freed})
+
+
+async def _close_days(services: Services) -> None:
+    """Role klok: sign the heads of all logs after the end of each Dutch day."""
+    while True:
+        try:
+            day = await services.writer.run(services.ledger.close_day, utc_now())
+        except Fault as fault:
+            log.warning("evidence.day_not_closed", extra={"fault": type(fault).__name__})
+        else:
+            if day is not None:
+                log.info("evidence.day_closed", extra={"state": day})
+        await asyncio.sleep(CLOSE_EVERY_SECONDS)
 
 
 def _inline_or_thread(

@@ -15,7 +15,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
+from gateway.json import parse
 from gateway.message import Json, canonical_form
 from gateway.replies import instant
 
@@ -151,32 +153,57 @@ def accepted_entry(receipt: bytes, original_sha256: str) -> bytes:
     ).encode()
 
 
-def as_json(proof: Proof, original_sha256: str) -> Json:
-    """A proof as receipts carry it (``bewijs`` of an Ontvangstbevestiging)."""
-    checkpoint = proof.signed.checkpoint
+def as_json(proof: Proof, original_sha256: str | None = None) -> Json:
+    """A proof as it is handed out.
+
+    Args:
+        original_sha256: Given for the ``bewijs`` of an Ontvangstbevestiging.
+    """
+    about = {} if original_sha256 is None else {"origineelSha256": original_sha256}
     steps = {"pad": [each.hex() for each in proof.path]} if proof.path else {}
     return {
-        "origineelSha256": original_sha256,
+        **about,
         "zout": proof.salt.hex(),
         "plaats": proof.place,
         **steps,
-        "controlepunt": {
-            "logboek": checkpoint.log,
-            "nummer": checkpoint.number,
-            "tijdstip": instant(checkpoint.at),
-            "aantal": checkpoint.size,
-            "wortel": checkpoint.root.hex(),
-            "vorige": checkpoint.previous.hex(),
-            "sleutel": proof.signed.kid,
-            "handtekening": proof.signed.signature.hex(),
-        },
+        "controlepunt": _checkpoint(proof.signed),
     }
 
 
-def with_proof(receipt: bytes, proof: Json) -> bytes:
+def with_proof(receipt: bytes, proof: Proof, original_sha256: str) -> bytes:
     """A receipt with its ``bewijs`` as last member; all other bytes stay as they were."""
-    written = json.dumps(proof, separators=(",", ":"))
-    return receipt[:-2] + b',"bewijs":' + written.encode() + b"}}"
+    steps = ",".join(f'"{each.hex()}"' for each in proof.path)
+    # written by hand: every value is a number, or a text without anything to escape
+    return (
+        b'%b,"bewijs":{"origineelSha256":"%b","zout":"%b","plaats":%d,%b"controlepunt":%b}}}'
+    ) % (
+        receipt[:-2],
+        original_sha256.encode(),
+        proof.salt.hex().encode(),
+        proof.place,
+        f'"pad":[{steps}],'.encode() if steps else b"",
+        _written(proof.signed),
+    )
+
+
+@lru_cache(maxsize=4)
+def _written(signed: Signed) -> bytes:
+    """A checkpoint as receipts carry it; all receipts of one commit carry the same."""
+    return json.dumps(_checkpoint(signed), separators=(",", ":")).encode()
+
+
+def _checkpoint(signed: Signed) -> Json:
+    checkpoint = signed.checkpoint
+    return {
+        "logboek": checkpoint.log,
+        "nummer": checkpoint.number,
+        "tijdstip": instant(checkpoint.at),
+        "aantal": checkpoint.size,
+        "wortel": checkpoint.root.hex(),
+        "vorige": checkpoint.previous.hex(),
+        "sleutel": signed.kid,
+        "handtekening": signed.signature.hex(),
+    }
 
 
 def without_proof(document: Json) -> tuple[bytes, Json]:
@@ -191,7 +218,7 @@ def without_proof(document: Json) -> tuple[bytes, Json]:
 
 
 def proof_of(told: Json) -> Proof:
-    """A proof as ``as_json`` wrote it.
+    """A proof as ``as_json`` wrote it; any other way to write the same is none.
 
     Raises:
         KeyError, TypeError, ValueError: it is none.
@@ -205,12 +232,15 @@ def proof_of(told: Json) -> Proof:
         root=bytes.fromhex(point["wortel"]),
         previous=bytes.fromhex(point["vorige"]),
     )
-    return Proof(
+    proof = Proof(
         salt=bytes.fromhex(told["zout"]),
         place=int(told["plaats"]),
         path=tuple(bytes.fromhex(each) for each in told.get("pad", ())),
         signed=Signed(checkpoint, str(point["sleutel"]), bytes.fromhex(point["handtekening"])),
     )
+    if as_json(proof, told.get("origineelSha256")) != told:
+        raise ValueError("a proof is written in one way only")
+    return proof
 
 
 def stands(entry: bytes, proof: Proof) -> bool:
@@ -218,3 +248,74 @@ def stands(entry: bytes, proof: Proof) -> bool:
     checkpoint = proof.signed.checkpoint
     reached = root_from(leaf(proof.salt, entry), proof.place, checkpoint.size, proof.path)
     return reached == checkpoint.root
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """That a log had this checkpoint."""
+
+    log: str
+    number: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DayClose:
+    """The heads of all logs that changed since the day close before it.
+
+    Attributes:
+        day: ISO date of the Dutch day that had ended.
+        previous: ``digest`` of the day close before it, or ``NOTHING_BEFORE``.
+        heads: In order of the log.
+    """
+
+    day: str
+    at: datetime
+    previous: bytes
+    heads: tuple[Head, ...]
+
+    def content(self) -> str:
+        """What it says, canonical JSON."""
+        heads = [
+            {"logboek": each.log, "nummer": each.number, "kop": each.head.hex()}
+            for each in self.heads
+        ]
+        return canonical_form(
+            {
+                "dag": self.day,
+                "tijdstip": instant(self.at),
+                "vorige": self.previous.hex(),
+                "koppen": heads,
+            }
+        ).decode()
+
+
+def day_close_text(content: str) -> bytes:
+    """The exact bytes that are signed, and whose hash the next day close names."""
+    return f"gateway-dagafsluiting-1\n{content}\n".encode()
+
+
+def day_close_digest(content: str) -> bytes:
+    """What the next day close names."""
+    return hashlib.sha256(day_close_text(content)).digest()
+
+
+def day_close_of(content: str) -> DayClose:
+    """A day close as ``content`` wrote it.
+
+    Raises:
+        KeyError, TypeError, ValueError, Refusal: it is none.
+    """
+    told = parse(content.encode())
+    made = DayClose(
+        day=str(told["dag"]),
+        at=datetime.fromisoformat(told["tijdstip"]),
+        previous=bytes.fromhex(told["vorige"]),
+        heads=tuple(
+            Head(str(each["logboek"]), int(each["nummer"]), bytes.fromhex(each["kop"]))
+            for each in told["koppen"]
+        ),
+    )
+    if made.content() != content:
+        raise ValueError("a day close is written in one way only")
+    return made

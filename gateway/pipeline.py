@@ -22,6 +22,7 @@ from gateway.message import (
     Admitted,
     Channel,
     Delivery,
+    Kind,
     Oin,
     Parcel,
     Receipt,
@@ -34,6 +35,7 @@ from gateway.routing.admit import admit
 from gateway.routing.directory import Directory, Party
 from gateway.routing.route import Destination, Nowhere, route
 from gateway.schemas import Catalogue, judge, translate, validate
+from gateway.schemas.persons import PersonsIn
 from gateway.verify import SignatureCheck, verify
 
 LOCAL = ZoneInfo("Europe/Amsterdam")
@@ -54,6 +56,7 @@ class Line:
 
     Attributes:
         url: Where parties reach the gateway, without a slash at the end.
+        persons: By kind, how the burgerservicenummers in a document are found.
         draw: A fresh lower-case UUID at every call.
         jitter: A fresh random share in [0, 1) at every call.
         quota: Raises Refusal when this party hands in too much.
@@ -64,6 +67,7 @@ class Line:
     gateway: Oin
     url: str
     catalogue: Catalogue
+    persons: Mapping[Kind, PersonsIn]
     check: SignatureCheck
     sealer: Sealer
     digest_key: bytes
@@ -114,6 +118,7 @@ def examine(received: Received, line: Line) -> Submission:
         canonical=as_bytes(message.document),
         receipt_id=line.draw(),
         delivery_id=line.draw(),
+        persons=line.persons[message.kind](message.document),
     )
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 from gateway.adapters.keyring import Keyring, make_missing
+from gateway.adapters.ledger.keys_in_use import kinds_used
+from gateway.adapters.ledger.ledger import open_ledger
 from gateway.adapters.ledger.migrate import migrate
 from gateway.errors import Fault
-from gateway.settings import Settings
+from gateway.settings import Settings, keys_beside_ledger
 
 _NOT_THE_OWNER = 0o077  # permission bits of everybody else
 
@@ -23,17 +25,27 @@ def prepare(settings: Settings) -> list[str]:
         What was done, one sentence each, for the operator.
 
     Raises:
-        Fault: the ledger does not answer, or keys or files cannot be made or read.
+        Fault: the ledger does not answer, keys or files cannot be made or read, or the keys
+            are not those that the ledger was used with.
     """
-    done: list[str] = []
-    with _on_disk(settings.keys):
-        done += make_missing(settings.keys, settings.oin)
-    Keyring.load(settings.keys)
     file = make_url(settings.ledger).database or ""
     if settings.ledger.startswith("sqlite:///") and file != ":memory:":
         with _on_disk(Path(file)):
             _make_private(Path(file))
     migrate(settings.ledger)
+    used = kinds_used(settings.ledger)
+    with _on_disk(settings.keys):
+        done = make_missing(settings.keys, settings.oin, used)
+    ledger = open_ledger(settings.ledger, Keyring.load(settings.keys))
+    try:
+        ledger.follow_keys()
+    finally:
+        ledger.close()
+    if keys_beside_ledger(settings):
+        done.append(
+            f"Let op: de sleutels ({settings.keys}) liggen in de map van het grootboek. Leg ze "
+            "ergens anders (GATEWAY_KEYS); in productie moet dat."
+        )
     done.append("Het grootboek heeft de tabellen van deze versie.")
     return done
 

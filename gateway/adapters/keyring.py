@@ -9,22 +9,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from gateway.adapters.blind_index import BlindIndex
+from gateway.adapters.blind_index import INDEX, BlindIndex
 from gateway.adapters.keys import GatewayKeys
-from gateway.adapters.secret_files import generations, path_of, read_secret, write_secret
-from gateway.adapters.vault import Vault
+from gateway.adapters.secret_files import (
+    check_value,
+    generations,
+    path_of,
+    read_generations,
+    read_secret,
+    write_secret,
+)
+from gateway.adapters.vault import VAULT, Vault
 from gateway.errors import Fault
 from gateway.message import Oin
 
 DIGEST = "samenvatting.sleutel"
-VAULT = "kluis"
-INDEX = "index"
+DIGEST_KIND = "samenvatting"
+SIGNING = "ondertekening"
 
 _PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
 
@@ -52,10 +61,34 @@ class Keyring:
         """
         return cls(
             signing=GatewayKeys.load(folder),
-            vault=Vault(_read(folder, VAULT)),
-            index=BlindIndex(_read(folder, INDEX)),
+            vault=Vault(_read(folder, VAULT), partial(read_generations, folder, VAULT)),
+            index=BlindIndex(_read(folder, INDEX), partial(read_generations, folder, INDEX)),
             digest=read_secret(folder / DIGEST),
         )
+
+    def checks(self) -> dict[tuple[str, int], bytes]:
+        """By kind and version of each symmetric key what shows that it is the right one."""
+        return {
+            (DIGEST_KIND, 1): check_value(DIGEST_KIND, self.digest),
+            **{(VAULT, version): each for version, each in self.vault.checks.items()},
+            **{(INDEX, version): each for version, each in self.index.checks.items()},
+        }
+
+    def learn(self) -> None:
+        """Read again which keys there are; raises Fault as ``load``."""
+        self.vault.learn()
+        self.index.learn()
+
+    def in_use(self) -> Mapping[str, int]:
+        """Which version of each kind seals, or marks, what is new."""
+        return {DIGEST_KIND: 1, VAULT: self.vault.newest, INDEX: self.index.newest}
+
+    def use(self, kind: str, version: int) -> None:
+        """Seal, or mark, with this version from now on; raises Fault when it is not here."""
+        if kind == VAULT:
+            self.vault.use(version)
+        elif kind == INDEX:
+            self.index.use(version)
 
     def sign_checkpoint(self, text: bytes) -> tuple[str, bytes]:
         """The ``kid`` of the newest RSA key, and its PS256 signature over ``text``."""
@@ -63,13 +96,25 @@ class Keyring:
         return newest.kid, newest.key.sign(text, _PSS, hashes.SHA256())
 
 
-def make_missing(folder: Path, oin: Oin) -> list[str]:
+def make_missing(folder: Path, oin: Oin, used: Container[str] = ()) -> list[str]:
     """Make the keys that are not there yet; those that are stay as they are.
+
+    Args:
+        used: Kinds of key that the ledger was used with: another would not fit.
 
     Returns:
         What was made, one Dutch sentence each.
+
+    Raises:
+        Fault: a key of a kind in ``used`` is missing; nothing was made.
     """
     done = []
+    for kind, missing in _missing(folder).items():
+        if kind in used:
+            raise Fault(
+                f"{missing} is missing, and the ledger was used with it: restore it from its "
+                "own backup; a new key cannot open what was kept"
+            )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not any(folder.glob("*.pem")):
         GatewayKeys.create(folder, oin)
@@ -84,11 +129,20 @@ def make_missing(folder: Path, oin: Oin) -> list[str]:
     return done
 
 
+def _missing(folder: Path) -> dict[str, Path]:
+    """Which kinds of symmetric key have no file at all, and the file that one expects."""
+    none = {kind: path_of(folder, kind, 1) for kind in (VAULT, INDEX)}
+    missing = {kind: path for kind, path in none.items() if not generations(folder, kind)}
+    if not (folder / DIGEST).exists():
+        missing[DIGEST_KIND] = folder / DIGEST
+    return missing
+
+
 def _read(folder: Path, kind: str) -> dict[int, bytes]:
-    found = generations(folder, kind)
+    found = read_generations(folder, kind)
     if not found:
         raise Fault(
             f"{path_of(folder, kind, 1)} is missing: restore it; only for a new ledger may "
             "'gateway inrichten' make one"
         )
-    return {number: read_secret(path) for number, path in found.items()}
+    return found

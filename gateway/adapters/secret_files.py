@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import re
 import secrets
@@ -12,6 +13,9 @@ from gateway.errors import Fault
 
 SECRET_BYTES = 32
 ENDING = ".sleutel"
+
+CHECK_BYTES = 16
+_CHECK = b"gateway-controlewaarde:"
 
 _NOT_THE_OWNER = 0o077  # permission bits of everybody else
 
@@ -60,6 +64,16 @@ def write_secret(path: Path, key: bytes | None = None) -> None:
         os.fsync(within)
     finally:
         os.close(within)
+
+
+def check_value(kind: str, key: bytes) -> bytes:
+    """What shows that a key is the right one, and says nothing about it."""
+    return hmac.digest(key, _CHECK + kind.encode(), "sha256")[:CHECK_BYTES]
+
+
+def read_generations(folder: Path, kind: str) -> dict[int, bytes]:
+    """Every key of this kind by number; raises as ``read_secret``."""
+    return {number: read_secret(path) for number, path in generations(folder, kind).items()}
 
 
 def generations(folder: Path, kind: str) -> dict[int, Path]:

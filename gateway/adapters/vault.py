@@ -14,17 +14,23 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gateway.adapters.secret_files import check_value
 from gateway.errors import Fault
 
 KEY_BYTES = 32
+VAULT = "kluis"
+"""What the files of key-encryption keys are called."""
 _NONCE_BYTES = 12
 _WRAP = b"gegevenssleutel:"
+_ALONE = "alleen"
+_VERSION_BYTES = 4
+_WRAPPED_BYTES = _NONCE_BYTES + KEY_BYTES + 16  # with the tag of GCM
 _PLAIN, _DEFLATED = b"\x00", b"\x01"
 _WORTH_DEFLATING = 256
 _LARGEST_CONTENT = 64 * 1024 * 1024
@@ -84,23 +90,68 @@ class DataKey:
 
 
 class Vault:
-    """The key-encryption keys by version; the newest wraps, all unwrap."""
+    """The key-encryption keys by version; one wraps, all unwrap.
 
-    def __init__(self, keys: Mapping[int, bytes]) -> None:
-        if not keys or any(len(key) != KEY_BYTES for key in keys.values()):
+    Args:
+        keys: By version; the highest wraps until another is told (``use``).
+        read: Reads the keys again, for a version that was added while this process ran.
+
+    Attributes:
+        newest: Version of the key that wraps.
+    """
+
+    def __init__(
+        self, keys: Mapping[int, bytes], read: Callable[[], Mapping[int, bytes]] | None = None
+    ) -> None:
+        if not keys:
             raise VaultKeyMissing("no usable key-encryption key")
-        self._ciphers = {version: AESGCM(key) for version, key in keys.items()}
+        self._read = read
+        self._ciphers: dict[int, AESGCM] = {}
+        self._checks: dict[int, bytes] = {}
+        self._take(keys)
         self.newest = max(keys)
+
+    def _take(self, keys: Mapping[int, bytes]) -> None:
+        if any(len(key) != KEY_BYTES for key in keys.values()):
+            raise VaultKeyMissing("no usable key-encryption key")
+        checks = {version: check_value(VAULT, key) for version, key in keys.items()}
+        self._ciphers |= {version: AESGCM(key) for version, key in keys.items()}
+        self._checks |= checks
 
     @property
     def versions(self) -> frozenset[int]:
         """What can be unwrapped."""
-        return frozenset(self._ciphers)
+        return frozenset(self._checks)
+
+    @property
+    def checks(self) -> Mapping[int, bytes]:
+        """By version what shows that it is the right key."""
+        return dict(self._checks)
+
+    def learn(self) -> None:
+        """Read the keys again; those that are gone stay known to this process.
+
+        Raises:
+            Fault: one of them is not what it should be.
+        """
+        if self._read is None:
+            return
+        found = self._read()
+        self._take({each: found[each] for each in found if each not in self._ciphers})
+
+    def use(self, version: int) -> None:
+        """Wrap with this version from now on.
+
+        Raises:
+            VaultKeyMissing: it is not here.
+        """
+        self._cipher(version)
+        self.newest = version
 
     def make(self, about: bytes) -> DataKey:
         """A fresh data key for the message of this identity."""
-        key = os.urandom(KEY_BYTES)
-        return DataKey(self.newest, self._wrap(about, key), about, AESGCM(key))
+        key, version = os.urandom(KEY_BYTES), self.newest
+        return DataKey(version, self._wrap(about, version, key), about, AESGCM(key))
 
     def take(self, about: bytes, version: int, wrapped: bytes) -> DataKey:
         """The data key of a message, as the ledger kept it.
@@ -111,19 +162,53 @@ class Vault:
         """
         return DataKey(version, wrapped, about, AESGCM(self._unwrap(about, version, wrapped)))
 
-    def wrap_again(self, about: bytes, version: int, wrapped: bytes) -> bytes:
-        """The same data key under the newest key-encryption key; raises as ``take``."""
-        return self._wrap(about, self._unwrap(about, version, wrapped))
+    def wrap_again(self, about: bytes, version: int, wrapped: bytes, *, to: int) -> bytes:
+        """The same data key under version ``to``; raises as ``take``."""
+        return self._wrap(about, to, self._unwrap(about, version, wrapped))
 
-    def _wrap(self, about: bytes, key: bytes) -> bytes:
+    def seal_alone(self, about: bytes, content: bytes) -> bytes:
+        """Content that is kept in one piece, with the wrapped key that opens it."""
+        key = self.make(about)
+        return key.version.to_bytes(_VERSION_BYTES) + key.wrapped + key.seal(_ALONE, content)
+
+    def open_alone(self, about: bytes, sealed: bytes) -> bytes:
+        """What ``seal_alone`` sealed; raises as ``take`` and ``DataKey.open``."""
+        version, wrapped, rest = _parts(sealed)
+        return self.take(about, version, wrapped).open(_ALONE, rest)
+
+    def wrap_alone_again(self, about: bytes, sealed: bytes, *, to: int) -> bytes:
+        """The same under version ``to``; raises as ``take``."""
+        version, wrapped, rest = _parts(sealed)
+        again = self.wrap_again(about, version, wrapped, to=to)
+        return to.to_bytes(_VERSION_BYTES) + again + rest
+
+    def _wrap(self, about: bytes, version: int, key: bytes) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._ciphers[self.newest].encrypt(nonce, key, _WRAP + about)
+        return nonce + self._cipher(version).encrypt(nonce, key, _WRAP + about)
 
     def _unwrap(self, about: bytes, version: int, wrapped: bytes) -> bytes:
+        return _decrypted(self._cipher(version), wrapped, _WRAP + about)
+
+    def _cipher(self, version: int) -> AESGCM:
+        if version not in self._ciphers:
+            try:
+                self.learn()
+            except Fault as fault:
+                raise VaultKeyMissing(str(fault)) from fault
         cipher = self._ciphers.get(version)
         if cipher is None:
             raise VaultKeyMissing(f"key-encryption key {version:04} is not here: restore it")
-        return _decrypted(cipher, wrapped, _WRAP + about)
+        return cipher
+
+
+def version_alone(sealed: bytes) -> int:
+    """Under which version of the key-encryption key something was sealed alone."""
+    return int.from_bytes(sealed[:_VERSION_BYTES])
+
+
+def _parts(sealed: bytes) -> tuple[int, bytes, bytes]:
+    begin, end = _VERSION_BYTES, _VERSION_BYTES + _WRAPPED_BYTES
+    return version_alone(sealed), sealed[begin:end], sealed[end:]
 
 
 def _decrypted(cipher: AESGCM, sealed: bytes, bound: bytes) -> bytes:

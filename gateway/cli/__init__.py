@@ -7,7 +7,17 @@ import sys
 import typer
 
 from gateway.adapters.ledger.database import LedgerBug
-from gateway.cli import dienst, gestrand, ondertekenen, partijen, rabbitmq
+from gateway.cli import (
+    bewaring,
+    bewijs,
+    dienst,
+    gestrand,
+    ondertekenen,
+    partijen,
+    rabbitmq,
+    reservekopie,
+    sleutels,
+)
 from gateway.errors import Fault, LedgerUnavailable, Refusal
 
 app = typer.Typer(
@@ -20,7 +30,11 @@ app = typer.Typer(
 app.add_typer(partijen.app, name="partijen")
 app.add_typer(gestrand.app, name="gestrand")
 app.add_typer(rabbitmq.app, name="rabbitmq")
+app.add_typer(bewijs.app, name="bewijs")
+app.add_typer(reservekopie.app, name="reservekopie")
+app.add_typer(sleutels.app, name="sleutels")
 dienst.add_to(app)
+bewaring.add_to(app)
 ondertekenen.add_to(app)
 
 

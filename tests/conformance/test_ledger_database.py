@@ -197,3 +197,13 @@ def test_no_exception_of_a_driver_gets_through(library: object) -> None:
             raise wrapped
 
         assert "Kanarie" not in str(caught.value)
+
+
+def test_a_commit_waits_for_the_disk(ledger: SqlLedger) -> None:
+    with ledger._database.writing() as connection:
+        if connection.dialect.name == "sqlite":
+            waits = connection.exec_driver_sql("PRAGMA synchronous").scalar()
+            assert waits == 2  # FULL
+        else:
+            waits = connection.exec_driver_sql("SHOW synchronous_commit").scalar()
+            assert waits == "on"

@@ -141,8 +141,9 @@ def test_garbage_is_kept_once_with_its_bytes(ledger: SqlLedger) -> None:
     ledger.strand([garbage()])
 
     letters = dead(ledger)
+    assert {ledger.garbage(each.id) for each in letters} == {b"\x00niets", b"anders"}
     kept = rows(ledger, sa.select(tables.dead_letter.c.garbage))
-    assert sorted(row.garbage for row in kept) == [b"\x00niets", b"anders"]
+    assert all(b"niets" not in row.garbage and b"anders" not in row.garbage for row in kept)
     assert {each.delivery_id for each in letters} == {None}
     assert {each.kind for each in letters} == {None}
     assert {each.attempts for each in letters} == {0}
@@ -153,9 +154,7 @@ def test_what_the_broker_gives_back_under_an_unknown_id_is_kept(ledger: SqlLedge
 
     (letter,) = dead(ledger)
     assert letter.delivery_id is None
-    assert rows(ledger, sa.select(tables.dead_letter.c.garbage)) == [
-        (a_submission(99).delivery_id.encode(),)
-    ]
+    assert ledger.garbage(letter.id) == a_submission(99).delivery_id.encode()
 
 
 def test_what_a_party_says_of_an_unknown_id_is_not_kept(ledger: SqlLedger) -> None:

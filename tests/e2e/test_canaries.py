@@ -190,7 +190,9 @@ async def test_neither_a_dump_nor_the_files_of_postgresql_hold_content(
 
 def dumped(url: str, form: str) -> bytes:
     done = subprocess.run(
-        ["pg_dump", f"--format={form}", "--compress=0", "--dbname", url], check=True, capture_output=True
+        ["pg_dump", f"--format={form}", "--compress=0", "--dbname", url],
+        check=True,
+        capture_output=True,
     )
     return done.stdout
 

@@ -138,4 +138,6 @@ def dead_letters_are_complete(town: Town, dead: Collection[str] = ()) -> None:
 
 
 def evidence_verifies(town: Town) -> None:
-    """The one place for the check of the evidence that the ledger of a town keeps."""
+    """Everything that the ledger of a town keeps agrees with what was signed."""
+    with closing(town.world.ledger()) as ledger:
+        assert ledger.audit() == []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.database import Database, insert_into
 from gateway.adapters.ledger.graveyard import Death, bury
 from gateway.adapters.ledger.happenings import died, held_deliveries
@@ -31,6 +32,7 @@ class DeadLetters:
 
     _database: Database
     _journal: Journal
+    _keyring: Keyring
 
     def strand(self, strandings: Sequence[Stranding]) -> None:
         """Make dead letters of these. The same stranding twice is one dead letter.
@@ -64,7 +66,9 @@ class DeadLetters:
             settle(connection, sorted({row.conversation for row in rows}), latest)
             known = {row.delivery_id for row in rows}
             unknown = [each for each in strandings if each.delivery_id not in known]
-            _keep_garbage(connection, [each for each in unknown if each.ontvanger is None])
+            _keep_garbage(
+                connection, [each for each in unknown if each.ontvanger is None], self._keyring
+            )
             page.write(connection, died(rows, deaths))
 
     def dead_letters(self, which: DeadLetterFilter) -> list[DeadLetter]:
@@ -78,6 +82,21 @@ class DeadLetters:
         )
         with self._database.reading() as connection:
             return [_as_dead_letter(row) for row in connection.execute(query)]
+
+    def garbage(self, number: int) -> bytes | None:
+        """What nobody could read, as it came; None where there is none (any more).
+
+        Raises:
+            SealBroken, VaultKeyMissing: it cannot be opened.
+        """
+        query = sa.select(dead_letter.c.garbage, dead_letter.c.garbage_digest).where(
+            dead_letter.c.id == number
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None or row.garbage is None:
+            return None
+        return self._keyring.vault.open_alone(about_garbage(row.garbage_digest), row.garbage)
 
     def count_dead_letters(self, which: DeadLetterFilter) -> dict[tuple[str, str, str], int]:
         """Counts per (ontvanger, soort, reason), ignoring ``limit``; garbage has ""."""
@@ -194,20 +213,28 @@ def _death(number: int, told: Stranding) -> Death:
     return Death(number, told.reason, told.note, told.at)
 
 
-def _keep_garbage(connection: sa.Connection, strandings: Sequence[Stranding]) -> None:
+def about_garbage(digest: str) -> bytes:
+    """To what the seal of garbage is bound."""
+    return f"onleesbaar/{digest}".encode()
+
+
+def _keep_garbage(
+    connection: sa.Connection, strandings: Sequence[Stranding], keyring: Keyring
+) -> None:
     if not strandings:
         return
-    rows = [_garbage_row(each) for each in strandings]
+    rows = [_garbage_row(each, keyring) for each in strandings]
     # The broker brings the same bytes again when it did not hear that we have them.
     connection.execute(insert_into(connection, dead_letter).on_conflict_do_nothing(), rows)
 
 
-def _garbage_row(stranding: Stranding) -> dict[str, Any]:
+def _garbage_row(stranding: Stranding, keyring: Keyring) -> dict[str, Any]:
     raw = stranding.garbage or (stranding.delivery_id or "").encode()
+    digest = hmac.digest(keyring.digest, b"onleesbaar:" + raw, "sha256").hex()
     return {
         "reason": stranding.reason.value,
         "note": stranding.note,
         "stranded_at": stranding.at,
-        "garbage": raw,
-        "garbage_sha256": hashlib.sha256(raw).hexdigest(),
+        "garbage": keyring.vault.seal_alone(about_garbage(digest), raw),
+        "garbage_digest": digest,
     }

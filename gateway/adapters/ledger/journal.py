@@ -108,7 +108,7 @@ class Page:
         salts = [os.urandom(SALT_BYTES) for _ in entries]
         levels = tree([leaf(salt, each.text) for salt, each in zip(salts, entries, strict=True)])
         signed = self._next(len(entries), levels[-1][0])
-        connection.execute(sa.insert(checkpoint).values(_row(signed, levels[0])))
+        bulk.insert(connection, checkpoint, [_row(signed, levels[0])])
         bulk.insert(
             connection,
             evidence,

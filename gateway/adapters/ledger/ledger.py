@@ -8,15 +8,21 @@ import sqlalchemy as sa
 
 from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.accepting import Accepting
+from gateway.adapters.ledger.auditing import Auditing
 from gateway.adapters.ledger.database import PATIENCE_S, Clock, Database, connect
+from gateway.adapters.ledger.day_closing import DayClosing
 from gateway.adapters.ledger.dead_letters import DeadLetters
 from gateway.adapters.ledger.delivering import Delivering
+from gateway.adapters.ledger.dossier import Dossiers
 from gateway.adapters.ledger.journal import Journal
+from gateway.adapters.ledger.keys_in_use import KeysInUse
 from gateway.adapters.ledger.migrate import check_schema
+from gateway.adapters.ledger.persons import Persons
 from gateway.adapters.ledger.postbus import Postbus
 from gateway.adapters.ledger.registry import Registry
 from gateway.adapters.ledger.repairs import Repairs
 from gateway.adapters.ledger.reporting import Reporting
+from gateway.adapters.ledger.retention import Sweeping
 from gateway.adapters.ledger.tables import metadata
 
 
@@ -25,7 +31,21 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
-class SqlLedger(Accepting, Delivering, Postbus, DeadLetters, Repairs, Registry, Reporting):
+class SqlLedger(
+    Accepting,
+    Delivering,
+    Postbus,
+    DeadLetters,
+    Repairs,
+    Registry,
+    Reporting,
+    KeysInUse,
+    Persons,
+    Sweeping,
+    Dossiers,
+    DayClosing,
+    Auditing,
+):
     """A ledger on SQLite or PostgreSQL; safe to share between threads.
 
     Each class it is made of holds one duty and one file.

@@ -74,7 +74,8 @@ class Postbus:
             SealBroken: it is there and cannot be opened.
         """
         with self._database.reading() as connection:
-            rows = connection.execute(lent().where(_may_fetch(ontvanger, delivery_id))).all()
+            mine = sa.and_(may_fetch(ontvanger, delivery_id), message.c.erased_at.is_(None))
+            rows = connection.execute(lent().where(mine)).all()
             found, broken = open_all(connection, rows, self._keyring.vault)
         if broken:
             raise SealBroken(f"a delivery cannot be opened ({broken[0].note})")
@@ -90,14 +91,14 @@ class Postbus:
             row = connection.execute(
                 sa.select(message)
                 .join_from(delivery, message, delivery.c.message == message.c.id)
-                .where(_may_fetch(ontvanger, delivery_id), message.c.wrapped_key.is_not(None))
+                .where(may_fetch(ontvanger, delivery_id), message.c.wrapped_key.is_not(None))
             ).one_or_none()
             if row is None:
                 return None
             apart = Attachments(connection)
             key = data_key(self._keyring.vault, row)
             body = whole(key, ORIGINAL, row.original, lambda: apart.of(row.id))
-        return _as_original(row, body)
+        return as_original(row, body)
 
     def confirm(
         self, ontvanger: Oin, delivery_ids: Sequence[str], at: datetime
@@ -128,28 +129,32 @@ class Postbus:
 
         Where two senders chose the same number, the party's own message comes first.
         """
-        may_see = sa.or_(
-            message.c.afzender == party,
-            message.c.ontvanger == party,
-            delivery.c.ontvanger == party,
-        )
-        query = (
-            _view()
-            .where(message.c.referentienummer == referentienummer, may_see)
-            .order_by(sa.case((message.c.afzender == party, 0), else_=1), message.c.id)
-            .limit(1)
-        )
-        if afzender is not None:
-            query = query.where(message.c.afzender == afzender)
+        query = seen_by(party, referentienummer, afzender)
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
             if row is None:
                 return None
             proof = proofs_of(connection, [row.id]).get(row.id)
-        return _as_view(row, receipt_of(row.receipt, row.original_sha256, proof))
+        return as_view(row, receipt_of(row.receipt, row.original_sha256, proof))
 
 
-def _may_fetch(ontvanger: Oin, delivery_id: str) -> sa.ColumnElement[bool]:
+def seen_by(
+    party: Oin | None, referentienummer: str, afzender: Oin | None = None
+) -> sa.Select[Any]:
+    """The message of this number that a party may see, its own first; None sees all."""
+    query = _view().where(message.c.referentienummer == referentienummer)
+    if afzender is not None:
+        query = query.where(message.c.afzender == afzender)
+    if party is None:
+        return query.order_by(message.c.id).limit(1)
+    may_see = sa.or_(
+        message.c.afzender == party, message.c.ontvanger == party, delivery.c.ontvanger == party
+    )
+    own_first = sa.case((message.c.afzender == party, 0), else_=1)
+    return query.where(may_see).order_by(own_first, message.c.id).limit(1)
+
+
+def may_fetch(ontvanger: Oin, delivery_id: str) -> sa.ColumnElement[bool]:
     """What lies in the postbus, or was named on the queue of this recipient."""
     offered = delivery.c.state.in_((State.AANGEBODEN.value, State.BEVESTIGD.value))
     # a quick consumer fetches before we have written that the broker took it
@@ -161,7 +166,8 @@ def _may_fetch(ontvanger: Oin, delivery_id: str) -> sa.ColumnElement[bool]:
     )
 
 
-def _as_original(row: Any, body: bytes) -> Original:
+def as_original(row: Any, body: bytes) -> Original:
+    """A message as it was sent, of a row of it and what its seal held."""
     return Original(
         body=body,
         dialect=Dialect(row.dialect),
@@ -224,7 +230,8 @@ def _view() -> sa.Select[Any]:
     ).join_from(message, delivery, delivery.c.message == message.c.id)
 
 
-def _as_view(row: Any, receipt: bytes) -> MessageView:
+def as_view(row: Any, receipt: bytes) -> MessageView:
+    """What a party may see, of a row of ``seen_by``."""
     return MessageView(
         afzender=Oin(row.afzender),
         ontvanger=Oin(row.ontvanger),

@@ -15,7 +15,6 @@ from gateway.evidence import (
     Checkpoint,
     Proof,
     Signed,
-    as_json,
     path,
     tree,
     with_proof,
@@ -77,7 +76,7 @@ def receipt_of(receipt: bytes, original_sha256: str | None, proof: Proof | None)
     """The receipt as its sender gets it; bare once its proof was erased."""
     if proof is None or original_sha256 is None:
         return receipt
-    return with_proof(receipt, as_json(proof, original_sha256))
+    return with_proof(receipt, proof, original_sha256)
 
 
 def proofs_of(connection: sa.Connection, messages: Sequence[int]) -> dict[int, Proof]:

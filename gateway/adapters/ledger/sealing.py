@@ -92,6 +92,11 @@ class Attachments:
         return {row.place: row.content for row in rows}
 
 
+def is_cut(content: bytes) -> bool:
+    """Whether attachments were taken out of this part before it was sealed."""
+    return content.startswith(_CUT)
+
+
 def whole(
     key: DataKey, part: str, sealed: bytes, attachments: Callable[[], Mapping[int, bytes]]
 ) -> bytes:

@@ -226,12 +226,18 @@ LEASES_WITHOUT_ANSWER = 10
 """So many leases in a row may run out before the delivery strands: it kills its worker."""
 
 
+def unerased(m: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Messages whose content is still there."""
+    return m.c.erased_at.is_(None)
+
+
 def abandoned(d: sa.FromClause) -> sa.ColumnElement[bool]:
     """Deliveries whose next lost lease is one too many."""
     limit = sa.literal_column(str(LEASES_WITHOUT_ANSWER), sa.Integer())
     return sa.and_(d.c.state == WACHT, d.c.unanswered >= limit)
 
 
+_partial("message_unerased", message.c.recorded_at, message.c.id, where=unerased(message))
 _partial("delivery_abandoned", delivery.c.leased_until, where=abandoned(delivery))
 
 attempt = sa.Table(
@@ -259,8 +265,8 @@ dead_letter = sa.Table(
     sa.Column("resolved_by", sa.Text),
     sa.Column("resolved_why", sa.Text),
     sa.Column("resolved_at", Instant),
-    sa.Column("garbage_sha256", sa.Text),
-    sa.Column("garbage", sa.LargeBinary),
+    sa.Column("garbage_digest", sa.Text),  # keyed
+    sa.Column("garbage", sa.LargeBinary),  # sealed by itself (``Vault.seal_alone``)
     sa.Index("dead_letter_delivery", "delivery"),
 )
 
@@ -285,7 +291,7 @@ def _one_open(name: str, column: sa.Column[object]) -> None:
 
 
 _one_open("dead_letter_open", dead_letter.c.delivery)
-_one_open("dead_letter_open_garbage", dead_letter.c.garbage_sha256)
+_one_open("dead_letter_open_garbage", dead_letter.c.garbage_digest)
 _partial(
     "dead_letter_newest",
     dead_letter.c.stranded_at,

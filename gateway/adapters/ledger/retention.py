@@ -1,0 +1,309 @@
+"""What was kept long enough goes, in small batches beside the work.
+
+Content is erased first: the data key of the message, what it sealed, and the salts of its
+evidence, so that what is left says nothing of it. Much later the message is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from gateway.adapters.ledger.database import Database
+from gateway.adapters.ledger.tables import (
+    assertion,
+    attachment,
+    attempt,
+    conversation,
+    dead_letter,
+    delivery,
+    evidence,
+    message,
+    person,
+    refusal,
+    unerased,
+    unresolved,
+)
+from gateway.delivery import Reason, State
+from gateway.message import Kind, Oin
+from gateway.record import Stranding
+from gateway.routing.retention import Due, Retention
+
+BY, WHY = "bewaring", "bewaartermijn"
+
+Roles = Mapping[Oin, Collection[str]]
+"""The roles of each party in the directory of now."""
+
+# Everything of a message that says what was in it, or proves that.
+_CONTENT = (
+    message.c.original_sha256,
+    message.c.signature,
+    message.c.digest_header,
+    message.c.key_version,
+    message.c.wrapped_key,
+    message.c.canonical,
+    message.c.original,
+)
+
+
+class Cursor(NamedTuple):
+    """The last message that a sweep looked at."""
+
+    recorded_at: datetime
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one batch of a sweep came to.
+
+    Attributes:
+        after: Where to go on; None when the end was reached.
+        counts: By what it was (``inhoud``, …) and kind of message.
+    """
+
+    after: Cursor | None
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+class Sweeping:
+    """The part of the ledger that erases and forgets."""
+
+    _database: Database
+    strand: Callable[[Sequence[Stranding]], None]
+    discard: Callable[..., list[int]]
+
+    def sweep(
+        self,
+        retention: Retention,
+        roles: Roles,
+        *,
+        now: datetime,
+        limit: int,
+        after: Cursor | None = None,
+        trial: bool = False,
+    ) -> Swept:
+        """Look at the next messages whose content is there, and erase what is due.
+
+        Repeat with ``after`` of what it returns, until that is None.
+
+        Args:
+            limit: Look at so many at most, in one transaction.
+            trial: Count only.
+        """
+        with self._database.writing() as connection:
+            rows = connection.execute(
+                _candidates(unerased(message), now - retention.soonest, after, limit)
+            ).all()
+            due = [(_due(retention, roles, row, now), row) for row in rows]
+            if not trial:
+                _erase_attachments(connection, _of(due, Due.ATTACHMENTS))
+                _erase(connection, _of(due, Due.CONTENT), now)
+        expired = _of(due, Due.GIVE_UP)
+        if expired and not trial:
+            self._end_expired(expired, now)
+        counts = Counter((what.value, row.soort) for what, row in due if what is not Due.KEEP)
+        return Swept(_next(rows, limit), counts)
+
+    def forget(
+        self,
+        retention: Retention,
+        roles: Roles,
+        *,
+        now: datetime,
+        limit: int,
+        after: Cursor | None = None,
+        trial: bool = False,
+    ) -> Swept:
+        """Delete the next messages that were erased and kept long enough; else as ``sweep``."""
+        with self._database.writing() as connection:
+            erased = message.c.erased_at.is_not(None)
+            rows = connection.execute(
+                _candidates(erased, now - retention.forgetting, after, limit)
+            ).all()
+            due = [
+                row
+                for row in rows
+                if now - row.recorded_at
+                >= retention.terms(_kind(row), roles.get(row.ontvanger, ())).metadata
+            ]
+            if due and not trial:
+                _delete(connection, due)
+        return Swept(_next(rows, limit), Counter(("gegevens", row.soort) for row in due))
+
+    def tidy(
+        self, retention: Retention, *, now: datetime, limit: int, trial: bool = False
+    ) -> Counter[tuple[str, str]]:
+        """Delete what belongs to no message: refusals, used assertions, garbage.
+
+        Returns:
+            How much of each; ``limit`` of one means that there may be more.
+        """
+        oldest = sa.select(refusal.c.id).where(refusal.c.at <= now - retention.refusals)
+        used = sa.select(assertion.c.sha256).where(assertion.c.expires < now)
+        unread = sa.select(dead_letter.c.id).where(
+            unresolved(dead_letter),
+            dead_letter.c.delivery.is_(None),
+            dead_letter.c.stranded_at <= now - retention.garbage,
+        )
+        with self._database.writing() as connection:
+            refusals = connection.scalars(oldest.order_by(refusal.c.at).limit(limit)).all()
+            assertions = connection.scalars(used.limit(limit)).all()
+            garbage = connection.scalars(unread.limit(limit)).all()
+            if not trial:
+                connection.execute(sa.delete(refusal).where(refusal.c.id.in_(refusals)))
+                connection.execute(sa.delete(assertion).where(assertion.c.sha256.in_(assertions)))
+        if garbage and not trial:
+            self.discard(garbage, by=BY, why=WHY, at=now)
+        found = {"weigeringen": refusals, "tokens": assertions, "onleesbaar": garbage}
+        return Counter({(name, ""): len(ids) for name, ids in found.items() if ids})
+
+    def _end_expired(self, rows: Sequence[Any], now: datetime) -> None:
+        """End deliveries that lasted too long as an operator would, so that successors go on."""
+        self.strand(
+            [
+                Stranding(row.delivery_id, Reason.VERLOPEN, WHY, now)
+                for row in rows
+                if row.state != State.GESTRAND
+            ]
+        )
+        query = (
+            sa.select(sa.func.max(dead_letter.c.id))
+            .where(dead_letter.c.delivery.in_([row.delivery for row in rows]))
+            .group_by(dead_letter.c.delivery)
+        )
+        with self._database.reading() as connection:
+            letters = connection.scalars(query).all()
+        self.discard(letters, by=BY, why=WHY, at=now)
+
+
+def _candidates(
+    which: sa.ColumnElement[bool], until: datetime, after: Cursor | None, limit: int
+) -> sa.Select[Any]:
+    """Messages recorded until then, oldest first, with how their deliveries ended."""
+    given_up = (
+        sa.select(sa.func.max(dead_letter.c.resolved_at))
+        .where(dead_letter.c.delivery == delivery.c.id)
+        .scalar_subquery()
+    )
+    query = (
+        sa.select(
+            message.c.id,
+            message.c.module,
+            message.c.major,
+            message.c.soort,
+            message.c.ontvanger,
+            message.c.recorded_at,
+            delivery.c.id.label("delivery"),
+            delivery.c.delivery_id,
+            delivery.c.conversation,
+            delivery.c.state,
+            delivery.c.awaits_confirmation,
+            delivery.c.offered_at,
+            delivery.c.confirmed_at,
+            given_up.label("given_up_at"),
+        )
+        .join_from(message, delivery, delivery.c.message == message.c.id)
+        .where(which, message.c.recorded_at <= until)
+        .order_by(message.c.recorded_at, message.c.id)
+        .limit(limit)
+    )
+    if after is None:
+        return query
+    place = sa.tuple_(message.c.recorded_at, message.c.id)
+    reached = sa.tuple_(
+        sa.literal(after.recorded_at, message.c.recorded_at.type),
+        sa.literal(after.number, message.c.id.type),
+    )
+    return query.where(place > reached)
+
+
+def _due(retention: Retention, roles: Roles, row: Any, now: datetime) -> Due:
+    terms = retention.terms(_kind(row), roles.get(row.ontvanger, ()))
+    return terms.due(recorded=row.recorded_at, finished=_finished(row), now=now)
+
+
+def _finished(row: Any) -> datetime | None:
+    """When nobody had anything left to do with this delivery."""
+    finished: datetime | None = None
+    if row.state == State.BEVESTIGD:
+        finished = row.confirmed_at or row.offered_at or row.recorded_at
+    elif row.state == State.VERWORPEN:
+        finished = row.given_up_at or row.recorded_at
+    elif row.state == State.AANGEBODEN and not row.awaits_confirmation:
+        finished = row.offered_at
+    return finished
+
+
+def _kind(row: Any) -> Kind:
+    return Kind(row.module, row.major, row.soort)
+
+
+def _of(due: Sequence[tuple[Due, Any]], what: Due) -> list[Any]:
+    return [row for each, row in due if each is what]
+
+
+def _next(rows: Sequence[Any], limit: int) -> Cursor | None:
+    return Cursor(rows[-1].recorded_at, rows[-1].id) if len(rows) == limit else None
+
+
+def _erase_attachments(connection: sa.Connection, rows: Sequence[Any]) -> None:
+    if rows:
+        ids = [row.id for row in rows]
+        connection.execute(sa.delete(attachment).where(attachment.c.message.in_(ids)))
+
+
+def _erase(connection: sa.Connection, rows: Sequence[Any], now: datetime) -> None:
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        # else the key and what it sealed stay in the file until something is written over them
+        connection.exec_driver_sql("PRAGMA secure_delete = ON")
+    ids = [row.id for row in rows]
+    nothing = dict.fromkeys(_CONTENT, sa.null())
+    connection.execute(
+        sa.update(message)
+        .where(message.c.id.in_(ids))
+        .values({**nothing, message.c.erased_at: now})
+    )
+    _erase_attachments(connection, rows)
+    of_these = attempt.c.delivery.in_([row.delivery for row in rows])
+    connection.execute(sa.update(attempt).where(of_these).values(sent_sha256=None))
+    connection.execute(
+        sa.update(evidence).where(evidence.c.message.in_(ids)).values(salt=None, entry=None)
+    )
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete = OFF")
+
+
+def _delete(connection: sa.Connection, rows: Sequence[Any]) -> None:
+    ids = [row.id for row in rows]
+    deliveries = [row.delivery for row in rows]
+    for column, values in (
+        (evidence.c.message, ids),
+        (attempt.c.delivery, deliveries),
+        (dead_letter.c.delivery, deliveries),
+        (delivery.c.id, deliveries),
+        (attachment.c.message, ids),
+        (message.c.id, ids),
+    ):
+        connection.execute(sa.delete(column.table).where(column.in_(values)))
+    # whoever holds a conversation adds to it right now
+    held = connection.scalars(
+        sa.select(conversation.c.id)
+        .where(conversation.c.id.in_({row.conversation for row in rows}))
+        .with_for_update(skip_locked=True)
+    ).all()
+    empty = connection.scalars(
+        sa.select(conversation.c.id).where(
+            conversation.c.id.in_(held),
+            ~sa.exists().where(delivery.c.conversation == conversation.c.id),
+        )
+    ).all()
+    connection.execute(sa.delete(person).where(person.c.conversation.in_(empty)))
+    connection.execute(sa.delete(conversation).where(conversation.c.id.in_(empty)))

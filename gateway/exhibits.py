@@ -1,0 +1,203 @@
+"""What do these files prove, and do they agree with each other?
+
+For whoever holds receipts, packages or day closes and trusts nothing but published keys.
+Pure: documents come in, judgements go out.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from gateway.audit import Chain, Days, Flaw, KeptClose, Sort, Verify, judge_signature, place_of
+from gateway.errors import Refusal
+from gateway.evidence import (
+    Checkpoint,
+    Head,
+    Proof,
+    Signed,
+    accepted_entry,
+    day_close_of,
+    day_close_text,
+    proof_of,
+    stands,
+    without_proof,
+)
+from gateway.json import parse
+from gateway.message import Json
+from gateway.replies import instant
+
+RECEIPT, PACKAGE, DAY_CLOSES = "ontvangstbevestiging", "bewijspakket", "dagafsluitingen"
+
+NOT_PROVEN = (
+    "dat de inhoud van het bericht waar is",
+    "dat een mens bij de ontvanger het bericht heeft gelezen",
+    "dat de klok van de gateway gelijk liep; bewezen is de volgorde binnen een logboek",
+    "dat de gegeven sleutels van de gateway zijn: haal ze zelf op bij GET /v1/sleutels",
+)
+
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, Refusal)
+
+
+@dataclass(slots=True)
+class Judged:
+    """One file.
+
+    Attributes:
+        proven: Dutch sentences; nothing is proven where there are flaws.
+        points: Every checkpoint in it whose signature holds.
+        closes: Every day close in it.
+    """
+
+    name: str
+    proven: list[str] = field(default_factory=list)
+    flaws: list[Flaw] = field(default_factory=list)
+    points: list[Signed] = field(default_factory=list)
+    closes: list[tuple[KeptClose, bytes]] = field(default_factory=list)
+
+    def heads(self) -> list[Head]:
+        """What must still be in the ledger."""
+        points = [each.checkpoint for each in self.points]
+        seen = [Head(point.log, point.number, point.head) for point in points]
+        return seen + [head for kept, _ in self.closes for head in kept.close.heads]
+
+
+def judge(name: str, document: Json, verify: Verify, original: bytes | None = None) -> Judged:
+    """What a receipt, a package or a page of day closes proves.
+
+    Args:
+        original: The message as it was sent, where somebody has it.
+    """
+    judged = Judged(name)
+    readers = {RECEIPT: _receipt, PACKAGE: _package, DAY_CLOSES: _day_closes}
+    kind = next((kind for kind in readers if kind in document), None)
+    try:
+        if kind is None:
+            raise ValueError("of no known form")
+        readers[kind](judged, document, verify, original)
+    except _UNREADABLE:
+        judged.flaws.append(Flaw(Sort.UNREADABLE, name))
+    if judged.flaws:
+        judged.proven.clear()
+    return judged
+
+
+def unreadable(name: str) -> Judged:
+    """A file of which nothing can be made."""
+    return Judged(name, flaws=[Flaw(Sort.UNREADABLE, name)])
+
+
+def together(judged: Sequence[Judged]) -> Iterator[Flaw]:
+    """Where files contradict each other: a forked log, a broken link, time that goes back."""
+    points = sorted(
+        (signed for each in judged for signed in each.points),
+        key=lambda signed: (signed.checkpoint.log, signed.checkpoint.number),
+    )
+    chain = Chain(lambda *_: True, whole=False)
+    for signed in points:
+        yield from chain.flaws(signed)
+    days = Days(lambda *_: True, whole=False)
+    closes = sorted((pair for each in judged for pair in each.closes), key=_by_day)
+    for kept, text in closes:
+        yield from days.flaws(kept, text)
+    known = {(at.checkpoint.log, at.checkpoint.number): at.checkpoint.head for at in points}
+    for kept, _ in closes:
+        for head in kept.close.heads:
+            if known.setdefault((head.log, head.number), head.head) != head.head:
+                yield Flaw(Sort.FORK, f"{head.log}/{head.number}")
+
+
+def _by_day(pair: tuple[KeptClose, bytes]) -> str:
+    return pair[0].close.day
+
+
+def _receipt(judged: Judged, document: Json, verify: Verify, original: bytes | None) -> None:
+    bare, told = without_proof(document)
+    sha256 = str(told["origineelSha256"])
+    if not _stands(judged, accepted_entry(bare, sha256), proof_of(told), verify):
+        return
+    body = document[RECEIPT]
+    about = body["bericht"]["referentienummer"] if "bericht" in body else judged.name
+    at = told["controlepunt"]["tijdstip"]
+    judged.proven.append(
+        f"bericht {about} is aangenomen en vastgelegd op {at}; "
+        f"het bericht zoals verzonden heeft sha256 {sha256}"
+    )
+    if original is not None:
+        _same(judged, sha256, original, "het gegeven origineel is het bericht dat werd aangenomen")
+
+
+def _package(judged: Judged, document: Json, verify: Verify, original: bytes | None) -> None:
+    package = document[PACKAGE]
+    receipt = {RECEIPT: package[RECEIPT]}
+    _receipt(judged, receipt, verify, original)
+    sha256 = str(package[RECEIPT]["bewijs"]["origineelSha256"])
+    content = package["origineel"].get("inhoud")
+    if content is not None:
+        body = base64.b64decode(content, validate=True)
+        _same(
+            judged, sha256, body, "het origineel in het pakket is het bericht dat werd aangenomen"
+        )
+    _same_message(judged, package)
+    for happened in package["gebeurtenissen"]:
+        text = happened.get("vastlegging")
+        if text is not None:
+            proof = proof_of(happened["bewijs"])
+            if _stands(judged, text.encode(), proof, verify):
+                _tell(judged, package["bericht"], text, proof.signed.checkpoint)
+
+
+def _same_message(judged: Judged, package: Json) -> None:
+    """The metadata beside the receipt are those of the message that it confirms."""
+    told, confirmed = package["bericht"], package[RECEIPT].get("bericht", {})
+    if any(told[name] != value for name, value in confirmed.items()):
+        judged.flaws.append(Flaw(Sort.STATE, f"{judged.name}, bericht"))
+
+
+def _tell(judged: Judged, about: Json, text: str, point: Checkpoint) -> None:
+    entry = parse(text.encode())
+    mine = all(entry[name] == about[name] for name in ("referentienummer", "afzender"))
+    if not mine:
+        judged.flaws.append(Flaw(Sort.STATE, place_of(point)))
+        return
+    judged.proven.append(
+        f"{entry['soort']} op {entry['op']}, aflevering {entry['afleverId']} aan "
+        f"{entry['ontvanger']}; vastgelegd {instant(point.at)}"
+    )
+
+
+def _stands(judged: Judged, entry: bytes, proof: Proof, verify: Verify) -> bool:
+    point = proof.signed.checkpoint
+    wrong = judge_signature(
+        verify, proof.signed.kid, point.signed_text(), proof.signed.signature
+    ) or (None if stands(entry, proof) else Sort.LEAF)
+    if wrong is not None:
+        judged.flaws.append(Flaw(wrong, place_of(point)))
+        return False
+    judged.points.append(proof.signed)
+    return True
+
+
+def _same(judged: Judged, sha256: str, body: bytes, sentence: str) -> None:
+    if hashlib.sha256(body).hexdigest() == sha256:
+        judged.proven.append(sentence)
+    else:
+        judged.flaws.append(Flaw(Sort.CONTENT, judged.name))
+
+
+def _day_closes(judged: Judged, document: Json, verify: Verify, original: bytes | None) -> None:
+    days = Days(verify, whole=False)
+    for told in document[DAY_CLOSES]:
+        content = str(told["inhoud"])
+        kept = KeptClose(
+            day_close_of(content), str(told["sleutel"]), bytes.fromhex(told["handtekening"])
+        )
+        found = list(days.flaws(kept, day_close_text(content)))
+        judged.flaws += found
+        if not found:
+            judged.closes.append((kept, day_close_text(content)))
+            judged.proven.append(
+                f"op {kept.close.day} stonden er {len(kept.close.heads)} koppen van logboeken vast"
+            )
