@@ -24,7 +24,7 @@ from gateway.evidence import (
 from gateway.message import Json
 
 Verify = Callable[[str, bytes, bytes], bool | None]
-"""Whether key ``kid`` signed a text (PS256); None where that key is not known."""
+"""Whether key ``kid`` signed a text (ES256, DER); None where that key is not known."""
 
 CLOCK_STEP = timedelta(seconds=1)
 """A clock that is corrected may go back so much; more is a clock that was set back."""

@@ -66,10 +66,11 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A checkpoint with the gateway's signature (PS256) over ``signed_text``.
+    """A checkpoint with the gateway's signature (ES256) over ``signed_text``.
 
     Attributes:
         kid: Which of the published keys.
+        signature: ECDSA over P-256 with SHA-256, in DER.
     """
 
     checkpoint: Checkpoint

@@ -190,7 +190,7 @@ def _proofs(pdf: FPDF, made: Json) -> None:
     _table(pdf, rows, (16, 62, 16, 44, 32))
     kids = sorted({proof["controlepunt"]["sleutel"] for proof in proofs if proof is not None})
     pdf.ln(2)
-    _small(pdf, f"Ondertekend met sleutel {', '.join(kids)} (PS256), zie GET /v1/sleutels.")
+    _small(pdf, f"Ondertekend met sleutel {', '.join(kids)} (ES256), zie GET /v1/sleutels.")
 
 
 def _content(pdf: FPDF, document: Json) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.adapters.blind_index import INDEX, BlindIndex
 from gateway.adapters.keys import GatewayKeys
@@ -35,7 +35,7 @@ DIGEST = "samenvatting.sleutel"
 DIGEST_KIND = "samenvatting"
 SIGNING = "ondertekening"
 
-_PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
+_ECDSA = ec.ECDSA(hashes.SHA256())
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,9 @@ class Keyring:
             self.index.use(version)
 
     def sign_checkpoint(self, text: bytes) -> tuple[str, bytes]:
-        """The ``kid`` of the newest RSA key, and its PS256 signature over ``text``."""
-        newest = self.signing.rsa[0]
-        return newest.kid, newest.key.sign(text, _PSS, hashes.SHA256())
+        """The ``kid`` of the newest EC P-256 key, and its ES256 signature over ``text``, in DER."""
+        newest = self.signing.ec[0]
+        return newest.kid, newest.key.sign(text, _ECDSA)
 
 
 def make_missing(folder: Path, oin: Oin, used: Container[str] = ()) -> list[str]:

@@ -1,8 +1,8 @@
 """The gateway's own keys: it is a party too, with several keys during a rollover.
 
 A folder holds generations ``0001``, ``0002``, …: per generation one file for the RSA key
-(XML and PS256) and one for the EC P-256 key (ES256 and tokens), each with its self-signed
-certificate. The newest generation signs; all are published and verify. A key retires when
+(XML and PS256) and one for the EC P-256 key (ES256, tokens and evidence), each with its
+self-signed certificate. The newest generation signs; all are published and verify. A key retires when
 an operator removes its files.
 """
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.adapters.jades import holds
 from gateway.audit import Verify
 from gateway.errors import Fault
 from gateway.message import Json
 
+_ECDSA = ec.ECDSA(hashes.SHA256())
+
 
 def verifier(*published: Json) -> Verify:
-    """Checks signatures with the RSA keys of one or more JWKS, old and new together.
+    """Checks signatures with the EC P-256 keys of one or more JWKS, old and new together.
+
+    A key of another kind is not known: it signs no evidence.
 
     Raises:
         Fault: one of them is no JWKS.
@@ -23,23 +28,34 @@ def verifier(*published: Json) -> Verify:
 
     def verify(kid: str, text: bytes, signature: bytes) -> bool | None:
         key = known.get(kid)
-        return None if key is None else holds(key, "PS256", signature, text)
+        return None if key is None else _holds(key, text, signature)
 
     return verify
 
 
-def _keys(document: Json) -> Iterable[tuple[str, rsa.RSAPublicKey]]:
+def _holds(key: ec.EllipticCurvePublicKey, text: bytes, signature: bytes) -> bool:
+    try:
+        key.verify(signature, text, _ECDSA)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _keys(document: Json) -> Iterable[tuple[str, ec.EllipticCurvePublicKey]]:
     try:
         return [
-            (
-                str(each["kid"]),
-                rsa.RSAPublicNumbers(_number(each["e"]), _number(each["n"])).public_key(),
-            )
+            (str(each["kid"]), _point(each))
             for each in document["keys"]
-            if each["kty"] == "RSA"
+            if each["kty"] == "EC" and each["crv"] == "P-256"
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise Fault("this is no set of published keys (GET /v1/sleutels)") from error
+
+
+def _point(told: Json) -> ec.EllipticCurvePublicKey:
+    """Raises ValueError where the point is not on the curve."""
+    x, y = _number(told["x"]), _number(told["y"])
+    return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
 
 
 def _number(text: str) -> int:

@@ -108,7 +108,7 @@ def _audit(keys: list[Path], heads: list[Path], held: list[Path]) -> tuple[list[
         flaws = ledger.audit(verify, on_record, lambda done: progress.advance(bar, done))
     flaws += [flaw for each in judged for flaw in each.flaws]
     flaws += together(judged)
-    return flaws, [f"het grootboek: {size} controlepunten en berichten nagegaan"]
+    return flaws, [f"het grootboek, met {size} controlepunten en berichten"]
 
 
 def _held(file: Path, verify: Verify) -> Judged:

@@ -12,10 +12,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from gateway.delivery import AMSTERDAM
+
 screen = Console(markup=False, highlight=False, emoji=False)
 """Prints what it is given: the name of a party may hold brackets and colons."""
 
-WHOLE = frozenset({"nr", "OIN", "ontvanger", "gestrand", "aantal", "wanneer", "wat", "veld"})
+WHOLE = frozenset(
+    {"nr", "OIN", "ontvanger", "gestrand", "aantal", "sinds", "af", "wanneer", "wat", "veld"}
+)
 """Columns that are never broken over lines."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Uitvoer als JSON, voor scripts.")]
@@ -29,9 +33,16 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         made.add_column(column, overflow="fold", no_wrap=column in WHOLE)
     count = 0
     for row in rows:
-        made.add_row(*("" if cell is None else str(cell) for cell in row))
+        made.add_row(*("" if cell is None else _shown(cell) for cell in row))
         count += 1
     screen.print(made if count else f"{title}: niets.")
+
+
+def _shown(cell: object) -> str:
+    """An instant as people in the Netherlands read it; all else as it is."""
+    if isinstance(cell, datetime):
+        return cell.astimezone(AMSTERDAM).strftime("%d-%m-%Y %H:%M")
+    return str(cell)
 
 
 def as_json(value: Any) -> None:
