@@ -2,8 +2,8 @@
 
 A folder holds generations ``0001``, ``0002``, …: per generation one file for the RSA key
 (XML and PS256) and one for the EC P-256 key (ES256, tokens and evidence), each with its
-self-signed certificate. The newest generation signs; all are published and verify. A key retires when
-an operator removes its files.
+self-signed certificate. The newest generation signs; all are published and verify. A key
+retires when an operator removes its files.
 """
 
 from __future__ import annotations

@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from fixtures.keyring import a_keyring
 from gateway import json
@@ -33,7 +35,7 @@ from gateway.adapters.ledger.tables import (
 from gateway.adapters.published_keys import verifier
 from gateway.audit import Sort
 from gateway.delivery import State
-from gateway.evidence import Checkpoint, Head, leaf, tree
+from gateway.evidence import Head, leaf, tree
 from gateway.exhibits import judge, together
 from gateway.message import Channel, Receipt
 from gateway.routing.retention import read
@@ -283,22 +285,65 @@ def test_a_forged_entry_with_its_hash_in_the_tree_is_found(ledger: SqlLedger, wr
     assert wrong in found(ledger)
 
 
-@pytest.mark.parametrize("claimed", ["own", "genuine"])
-def test_a_checkpoint_that_another_key_signed_is_found(ledger: SqlLedger, claimed: str) -> None:
-    with_a_history(ledger)
-    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+def resign(ledger: SqlLedger, sign: Callable[[bytes], bytes], kid: str | None = None) -> None:
+    """Have the last checkpoint signed by somebody, under its own ``kid`` or another."""
     last = points(ledger)[-1]
     mine = sa.and_(checkpoint.c.log == last.log, checkpoint.c.number == last.number)
-    forged = _sign(stranger, signed_of(last).checkpoint)
-    named = {"kid": "vreemd"} if claimed == "own" else {}
-    change(ledger, sa.update(checkpoint).where(mine).values(signature=forged, **named))
+    forged = sign(signed_of(last).checkpoint.signed_text())
+    changed = {"signature": forged, "kid": kid or last.kid}
+    change(ledger, sa.update(checkpoint).where(mine).values(changed))
+
+
+def es256(key: ec.EllipticCurvePrivateKey, text: bytes) -> bytes:
+    return key.sign(text, ec.ECDSA(hashes.SHA256()))
+
+
+def ps256(key: rsa.RSAPrivateKey, text: bytes) -> bytes:
+    pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
+    return key.sign(text, pss, hashes.SHA256())
+
+
+FORGERS: dict[str, Callable[[bytes], bytes]] = {
+    "p-256": partial(es256, ec.generate_private_key(ec.SECP256R1())),
+    "p-384": partial(es256, ec.generate_private_key(ec.SECP384R1())),
+    "rsa": partial(ps256, rsa.generate_private_key(public_exponent=65537, key_size=2048)),
+}
+
+
+@pytest.mark.parametrize("claimed", ["own", "genuine"])
+@pytest.mark.parametrize("forger", FORGERS)
+def test_a_checkpoint_that_another_key_signed_is_found(
+    ledger: SqlLedger, forger: str, claimed: str
+) -> None:
+    with_a_history(ledger)
+    resign(ledger, FORGERS[forger], "vreemd" if claimed == "own" else None)
 
     assert found(ledger) == {Sort.KEY if claimed == "own" else Sort.SIGNATURE}
 
 
-def _sign(key: rsa.RSAPrivateKey, point: Checkpoint) -> bytes:
-    pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
-    return key.sign(point.signed_text(), pss, hashes.SHA256())
+def test_a_checkpoint_that_the_gateway_itself_signed_with_another_kind_of_key_is_found(
+    ledger: SqlLedger,
+) -> None:
+    with_a_history(ledger)
+    own = a_keyring().signing.rsa[0]
+    resign(ledger, partial(ps256, own.key), own.kid)
+
+    assert found(ledger) == {Sort.KEY}
+
+
+def test_a_signature_is_written_in_der_only(ledger: SqlLedger) -> None:
+    with_a_history(ledger)
+    own = a_keyring().signing.ec[0].key
+
+    def as_in_a_jws(text: bytes) -> bytes:
+        return b"".join(each.to_bytes(32) for each in decode_dss_signature(es256(own, text)))
+
+    resign(ledger, partial(es256, own))
+    in_der = found(ledger)
+    resign(ledger, as_in_a_jws)
+
+    assert in_der == set()
+    assert found(ledger) == {Sort.SIGNATURE}
 
 
 def test_a_checkpoint_taken_from_the_middle_is_found(ledger: SqlLedger) -> None:

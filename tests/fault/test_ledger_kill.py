@@ -14,6 +14,7 @@ from fixtures.keyring import a_keyring
 from gateway.adapters.ledger import tables
 from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
 from gateway.adapters.ledger.migrate import migrate
+from gateway.adapters.ledger.sealing import ORIGINAL, data_key, whole
 from gateway.message import Receipt
 from tests.conformance.delivering import rows
 from tests.conformance.submissions import NOON, admitting
@@ -85,7 +86,8 @@ def assert_whole(ledger: SqlLedger, told: Told) -> None:
     assert {there.count(first) for first in there} == {SIZE}  # whole batches only
     for number, row in found.items():
         _, submission = expected[number]
-        assert row.original == submission.message.verified.received.body
+        key = data_key(ledger._keyring.vault, row)
+        assert whole(key, ORIGINAL, row.original, dict) == submission.message.verified.received.body
         assert row.delivery_id == submission.delivery_id
     assert_numbered_without_gaps(ledger)
 
