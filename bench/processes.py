@@ -8,6 +8,8 @@ from bench.setting import Setting
 
 COUNTS = (1, 2, 4)
 TOLERANCE = 0.10
+EACH = 32
+"""Connections per process: more processes are started for more load, not for the same."""
 
 
 def measure(setting: Setting) -> Figures:
@@ -21,8 +23,11 @@ def measure(setting: Setting) -> Figures:
         for count in COUNTS:
             documents = Documents(path)
             with gateway(setting.servers, setting.pki, count) as running:
-                burst(setting.servers, running, documents, plan.warm)
-                figures = burst(setting.servers, running, documents, 2 * plan.messages)
+                connections = EACH * count
+                burst(setting.servers, running, documents, plan.warm, connections=connections)
+                figures = burst(
+                    setting.servers, running, documents, 2 * plan.messages, connections=connections
+                )
             found.append({"processes": count, "per_cpu_second": 1e6 / figures["own_us"], **figures})
             advance(1)
     one = found[0]["per_cpu_second"]
