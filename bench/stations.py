@@ -13,11 +13,15 @@ from bench.corpus import SIZES, Size, signed
 from bench.setting import Setting
 from fixtures.world import World, lay_out
 from gateway import xml
+from gateway.adapters.keyring import Keyring
 from gateway.adapters.keys import GatewayKeys
+from gateway.adapters.ledger.sealing import CANONICAL, about
+from gateway.adapters.ledger.sealing import seal as seal_up
 from gateway.adapters.register import directory_of
 from gateway.adapters.signatures import Seal, Signatures
 from gateway.compose import OnQueue, compose
-from gateway.message import Channel, Delivery, Dialect, Door, Received, as_bytes
+from gateway.evidence import accepted_entry, leaf, tree
+from gateway.message import Channel, Delivery, Dialect, Door, Received, Submission, as_bytes
 from gateway.record import business_digest
 from gateway.schemas import judge, translate, validate
 from gateway.verify import verify
@@ -51,7 +55,17 @@ def _of_size(setting: Setting, world: World, text: str, size: Size) -> dict[str,
     validated = validate(verified, catalogue)
     message = translate(validated, catalogue)
     today = received.at.date()
-    delivery = _delivery(as_bytes(message.document), message.kind)
+    canonical = as_bytes(message.document)
+    delivery = _delivery(canonical, message.kind)
+    submission = Submission(message, "0" * 64, canonical, delivery.id, delivery.id)
+    keyring = Keyring.load(world.settings.keys)
+    sealed = seal_up(keyring.vault, submission)
+    key = keyring.vault.take(
+        about(message.header.afzender, message.header.referentienummer),
+        sealed.key_version,
+        sealed.wrapped_key,
+    )
+    entry = accepted_entry(b"{}", "0" * 64)
 
     def composed(channel: Dialect, way: Channel) -> Callable[[], object]:
         return lambda: compose(
@@ -72,6 +86,12 @@ def _of_size(setting: Setting, world: World, text: str, size: Size) -> dict[str,
         "record: digest and bytes": microseconds(
             lambda: (business_digest(message, b"k" * 32), as_bytes(message.document))
         ),
+        "record: seal": microseconds(lambda: seal_up(keyring.vault, submission)),
+        "record: evidence (1/32 of a checkpoint)": microseconds(
+            lambda: (tree([leaf(b"s" * 16, entry)] * 32), keyring.sign_checkpoint(entry))
+        )
+        / 32,
+        "deliver: open": microseconds(lambda: key.open(CANONICAL, sealed.canonical)),
         "deliver: queue, ES256": microseconds(composed(Dialect.JSON, Channel.QUEUE)),
         "deliver: postbus, PS256": microseconds(composed(Dialect.JSON, Channel.POSTBUS)),
         "deliver: push, XMLDSig": microseconds(composed(Dialect.XML, Channel.PUSH)),
