@@ -263,7 +263,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Any], list[str]]]] = {
     "race": ("Race", _race),
     "stations": ("Microseconds per station (median, one core)", _stations),
     "where": ("Where the time goes (10 KB)", _where),
-    "processes": ("More processes (10 KB, 32 connections)", _processes),
+    "processes": ("More processes (10 KB, 32 connections each)", _processes),
     "latency": ("Latency (10 KB)", _latency),
     "memory": ("Memory (3.6, 10 and 95 KB)", _memory),
     "rows": ("A full ledger (3.6 KB)", _rows),
