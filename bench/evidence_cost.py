@@ -27,7 +27,7 @@ from fixtures.world import World, lay_out, the_usual
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.adapters.register import directory_of
 from gateway.adapters.signatures import Signatures
-from gateway.message import Admitted, Channel, Dialect, Door, Received, Submission, as_bytes
+from gateway.message import Admitted, Channel, Dialect, Door, Received, Submission, Talk, as_bytes
 from gateway.record import business_digest
 from gateway.replies import receipt
 from gateway.schemas import Catalogue, judge, translate, validate
@@ -109,7 +109,7 @@ class Examined:
         message = replace(self.first.message, header=header)
         return replace(self.first, message=message, receipt_id=fresh(), delivery_id=fresh())
 
-    def admit(self, submission: Submission) -> Admitted:
+    def admit(self, submission: Submission, talk: Talk) -> Admitted:
         told = receipt(submission, channel=Channel.POSTBUS, gateway=self.oin, at=self._received.at)
         return Admitted(
             submission=submission,

@@ -93,7 +93,7 @@ def _retries() -> list[str]:
     first, longest = policy.first_wait.total_seconds(), policy.longest_wait.total_seconds()
     match policy.give_up_after:
         case WorkingDays(days):
-            give_up = f"{days} working days (Saturdays and Sundays do not count, holidays do)"
+            give_up = f"{days} working days (Saturdays, Sundays and holidays do not count)"
         case age:
             give_up = f"{age.total_seconds():.0f} seconds"
     return [

@@ -43,6 +43,7 @@ from gateway.adapters.rest_in.body import Bodies
 from gateway.adapters.rest_in.factory import admin_app, parties_app
 from gateway.adapters.rest_in.services import Services
 from gateway.adapters.signatures import Seal, Signatures
+from gateway.adapters.timekeeping import courses_of, keep_time
 from gateway.adapters.tokens import TokenIssuer
 from gateway.adapters.upkeep import follow_keys, sweep
 from gateway.errors import Fault
@@ -155,7 +156,14 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
                 ),
                 *([partial(_wake, couriers, services.news)] if couriers else []),
                 *([partial(_heal, services)] if couriers else []),
-                *([partial(_close_days, services)] if "klok" in settings.roles else []),
+                *(
+                    [
+                        partial(_close_days, services),
+                        partial(keep_time, services.writer, ledger, services.line.courses, utc_now),
+                    ]
+                    if "klok" in settings.roles
+                    else []
+                ),
             ),
             stop=lambda: _each(courier.stop for courier in couriers),
         )
@@ -189,6 +197,7 @@ def _services(
         digest_key=keyring.digest,
         skew=settings.skew,
         directory=watch,
+        courses=courses_of(keyring, watch),
         clock=utc_now,
         draw=draw,
         jitter=random.random,

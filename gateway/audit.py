@@ -49,11 +49,13 @@ class Sort(StrEnum):
     STATE = "stand-wijkt-af"
     CONTENT = "inhoud-gewijzigd"
     HEAD_MISSING = "kop-ontbreekt"
+    UNSIGNED = "niet-ondertekend"
+    BELIED = "weerlegd"
     UNREADABLE = "onleesbaar"
 
 
 MEANING: Mapping[Sort, str] = {
-    Sort.SIGNATURE: "de handtekening onder een controlepunt of dagafsluiting klopt niet",
+    Sort.SIGNATURE: "de handtekening klopt niet: van een controlepunt, dagafsluiting of verklaring",
     Sort.KEY: "ondertekend met een sleutel die niet bij de gegeven sleutels is",
     Sort.GAP: "de nummers van een logboek lopen niet door",
     Sort.LINK: "een schakel noemt een andere voorganger dan er is",
@@ -69,6 +71,8 @@ MEANING: Mapping[Sort, str] = {
     Sort.STATE: "het grootboek zegt iets anders dan de ondertekende vastlegging",
     Sort.CONTENT: "de inhoud is niet meer wat er is ontvangen, of gaat niet open",
     Sort.HEAD_MISSING: "een logboek heeft een eerder ondertekend punt niet meer",
+    Sort.UNSIGNED: "de gateway heeft dit niet ondertekend; haal de verklaring op als XML of PDF",
+    Sort.BELIED: "er was al een antwoord toen de verklaring werd gemaakt; vraag het de gateway",
     Sort.UNREADABLE: "dit is geen bewijs in een bekende vorm",
 }
 

@@ -7,17 +7,17 @@ move of a delivery; ``docs/levering.md`` is generated from it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
+from gateway.calendar import AMSTERDAM as AMSTERDAM  # noqa: PLC0414 - a name of this module too
+from gateway.calendar import Calendar
 from gateway.message import Delivery
-
-AMSTERDAM = ZoneInfo("Europe/Amsterdam")
-"""Whose days are working days."""
 
 LONGEST_ASKED = timedelta(hours=24)
 """A peer's Retry-After is honoured up to here: no peer parks a message for weeks."""
+
+_CALENDAR = Calendar()
 
 
 class State(StrEnum):
@@ -31,9 +31,12 @@ class State(StrEnum):
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.WACHT: frozenset({State.WACHT, State.AANGEBODEN, State.BEVESTIGD, State.GESTRAND}),
+    # wacht, aangeboden -> verworpen: its sender recalled it before anybody could see it
+    State.WACHT: frozenset(
+        {State.WACHT, State.AANGEBODEN, State.BEVESTIGD, State.GESTRAND, State.VERWORPEN}
+    ),
     # aangeboden -> wacht: a lost or rebuilt queue is refilled
-    State.AANGEBODEN: frozenset({State.BEVESTIGD, State.GESTRAND, State.WACHT}),
+    State.AANGEBODEN: frozenset({State.BEVESTIGD, State.GESTRAND, State.WACHT, State.VERWORPEN}),
     State.BEVESTIGD: frozenset(),
     State.GESTRAND: frozenset({State.WACHT, State.AANGEBODEN, State.VERWORPEN}),
     State.VERWORPEN: frozenset(),
@@ -53,7 +56,7 @@ class Answer(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a delivery is a dead letter (the broker's categories and ours)."""
+    """Why a delivery ended unconfirmed: a dead letter (the broker's categories and ours), or not."""
 
     OPGEGEVEN = "opgegeven"  # push gave up by age
     GEWEIGERD = "geweigerd"  # the subscriber or endpoint said no
@@ -61,6 +64,7 @@ class Reason(StrEnum):
     ONBESTELBAAR = "onbestelbaar"  # no queue, no channel
     ONLEESBAAR = "onleesbaar"  # garbage on the dead-letter queue
     VERLOPEN = "verlopen"  # the broker dropped it by length or time
+    INGETROKKEN = "ingetrokken"  # recalled unseen; never a dead letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,41 +85,39 @@ class Attempted:
 
 @dataclass(frozen=True, slots=True)
 class WorkingDays:
-    """A span that stands still on Saturdays and Sundays in the Netherlands.
+    """A span that stands still on Saturdays, Sundays and holidays in the Netherlands.
 
-    Public holidays still count as working days; a calendar of them comes later.
+    The dated list of the terms has no say here: this is our patience, and nobody's term.
     """
 
     days: int
 
 
 def working_time(since: datetime, until: datetime) -> timedelta:
-    """Time between two instants without the Saturdays and Sundays in between.
+    """Time between two instants without the days in between that are no working days.
+
+    Wall-clock arithmetic is exact here: the clock only changes on Sundays, and the
+    hours of a Sunday do not count.
 
     Args:
         since: Aware instant.
         until: Aware instant; earlier than ``since`` gives a negative span.
     """
-    return _worked(until) - _worked(since)
+    start, end = since.astimezone(AMSTERDAM), until.astimezone(AMSTERDAM)
+    days = _CALENDAR.working_days_between(start.date(), end.date())
+    return timedelta(days=days) + _left(start) - _left(end)
 
 
-def _worked(instant: datetime) -> timedelta:
-    """Working time from Monday 1 January of the year 1 on the clock of Amsterdam.
-
-    Wall-clock arithmetic is exact here: the clock only changes on Sundays, and the
-    hours of a Sunday do not count.
-    """
-    local = instant.astimezone(AMSTERDAM)
-    weeks, weekday = divmod(local.toordinal() - 1, 7)
-    if weekday >= 5:  # noqa: PLR2004 - Saturday and Sunday: the whole week is worked
-        return timedelta(days=weeks * 5 + 5)
-    clock = timedelta(
+def _left(local: datetime) -> timedelta:
+    """How much of a day on the clock of Amsterdam is still to be worked."""
+    if not _CALENDAR.is_working_day(local.date()):
+        return timedelta(0)
+    return timedelta(days=1) - timedelta(
         hours=local.hour,
         minutes=local.minute,
         seconds=local.second,
         microseconds=local.microsecond,
     )
-    return timedelta(days=weeks * 5 + weekday) + clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ class Conclusion:
         retry_at: Set exactly when ``state`` is wacht.
         reason: Set exactly when ``state`` is gestrand.
         sent_sha256: SHA-256 over the bytes that left, 64 hex digits, if any left.
+        tot_en_met: The last day of the recipient's term, as it was told in what left.
     """
 
     delivery_id: str
@@ -180,6 +183,7 @@ class Conclusion:
     retry_at: datetime | None = None
     reason: Reason | None = None
     sent_sha256: str | None = None
+    tot_en_met: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +220,7 @@ def after(
     ended_at: datetime,
     jitter: float,
     sent_sha256: str | None = None,
+    tot_en_met: date | None = None,
 ) -> Conclusion:
     """What one attempt changes: the answer's move, and the time of the next attempt.
 
@@ -231,6 +236,7 @@ def after(
         ended_at: Aware instant; age and waits count from here.
         jitter: Random share in [0, 1), drawn by the caller.
         sent_sha256: SHA-256 over the bytes that left, if any left.
+        tot_en_met: The last day of the recipient's term, as it was told in what left.
     """
     move = MOVES[attempted.answer]
     state, retry_at = move.state, None
@@ -251,6 +257,7 @@ def after(
         retry_at=retry_at,
         reason=move.stranded if state is State.GESTRAND else None,
         sent_sha256=sent_sha256,
+        tot_en_met=tot_en_met,
     )
 
 

@@ -30,12 +30,16 @@ class Finding:
         rule: Stable code of the check (``patroon``, ``BSN_ELFPROEF``, …).
         path: XPath (XML) or JSON pointer (JSON) of the place; element names only.
         line: Line in the document as sent, 1 or more; None for JSON.
+        nl: What a person can do about it, in Dutch; empty where the code says it all.
+        en: The same in English.
     """
 
     rule: str
     path: str
     line: int | None = None
     severity: Severity = Severity.WEIGER
+    nl: str = ""
+    en: str = ""
 
 
 class Code(StrEnum):
@@ -69,7 +73,26 @@ class Code(StrEnum):
     TIJDSTIP_BUITEN_VENSTER = "TIJDSTIP_BUITEN_VENSTER"
     ONTVANGER_ONBEKEND = "ONTVANGER_ONBEKEND"
     NIET_AANGESLOTEN = "NIET_AANGESLOTEN"
+    PARTIJ_OPGEVOLGD = "PARTIJ_OPGEVOLGD"
+    # rights
     GEEN_RECHT = "GEEN_RECHT"
+    BIJLAGE_ONTBREEKT = "BIJLAGE_ONTBREEKT"
+    BSN_NIET_TOEGESTAAN = "BSN_NIET_TOEGESTAAN"
+    DOSSIERKENMERK_ONTBREEKT = "DOSSIERKENMERK_ONTBREEKT"
+    VERSIE_KAN_DIT_NIET = "VERSIE_KAN_DIT_NIET"
+    # where the conversation stands
+    VOLGORDE_ONGELDIG = "VOLGORDE_ONGELDIG"
+    VRAAG_ONBEKEND = "VRAAG_ONBEKEND"
+    VRAAG_AL_BEANTWOORD = "VRAAG_AL_BEANTWOORD"
+    VRAAG_VERVANGEN = "VRAAG_VERVANGEN"
+    GESPREK_BEEINDIGD = "GESPREK_BEEINDIGD"
+    SALDO_NOG_OPEN = "SALDO_NOG_OPEN"
+    VORDERING_NIET_IN_GESPREK = "VORDERING_NIET_IN_GESPREK"
+    WIJKT_AF_VAN_AKKOORD = "WIJKT_AF_VAN_AKKOORD"
+    AKKOORD_VOORLOPIG = "AKKOORD_VOORLOPIG"
+    TERMIJN_VOORBIJ = "TERMIJN_VOORBIJ"
+    PAUZE_BINDEND = "PAUZE_BINDEND"
+    NIET_BESCHIKBAAR_GEWEEST = "NIET_BESCHIKBAAR_GEWEEST"
     # the service
     NIET_GEVONDEN = "NIET_GEVONDEN"
     METHODE_ONBEKEND = "METHODE_ONBEKEND"
@@ -205,10 +228,95 @@ EXPLANATIONS: dict[Code, Explanation] = {
         "De afzender of de ontvanger is niet op deze module aangesloten. Zoek in GET /v1/deelnemers?module=… wie dat wel is.",
         "The sender or the recipient is not connected to this module. Look in GET /v1/deelnemers?module=… who is.",
     ),
+    Code.PARTIJ_OPGEVOLGD: Explanation(
+        409,
+        "Een van beide partijen is opgegaan in een andere; 'errors' zegt welke, en noemt het OIN van de opvolger. Stuur het bericht aan of als die opvolger, in hetzelfde gesprek.",
+        "One of the two parties merged into another; 'errors' says which, and names the OIN of the successor. Send the message to or as that successor, in the same conversation.",
+    ),
     Code.GEEN_RECHT: Explanation(
         403,
-        "Deze partij mag dit hier niet. Vraag de beheerder als dat anders hoort te zijn.",
-        "This party may not do this here. Ask the operator if it should.",
+        "Deze partij mag dit hier niet; 'errors' noemt de regel en wat wel kan. Vraag de beheerder als uw rol of machtiging anders hoort te zijn.",
+        "This party may not do this here; 'errors' names the rule and what is possible. Ask the operator if your role or mandate should be different.",
+    ),
+    Code.BIJLAGE_ONTBREEKT: Explanation(
+        400,
+        "Bij dit bericht hoort voor uw rol een bijlage; 'errors' noemt welke soort. Stuur het bericht opnieuw met die bijlage.",
+        "For your role this message needs an attachment; 'errors' names which soort. Send the message again with that attachment.",
+    ),
+    Code.BSN_NIET_TOEGESTAAN: Explanation(
+        403,
+        "De ontvanger mag geen burgerservicenummer krijgen; 'errors' zegt waar er een staat en wat dan wel kan. Stuur het bericht zonder dat nummer, of de variant zonder.",
+        "The recipient may not have a burgerservicenummer; 'errors' says where one stands and what is possible instead. Send the message without that number, or the variant without.",
+    ),
+    Code.DOSSIERKENMERK_ONTBREEKT: Explanation(
+        400,
+        "Een raadpleging van VISH kan alleen voor een dossier dat bij u loopt. Stuur haar opnieuw met uw dossierkenmerk en het doel.",
+        "VISH can only be consulted for a case that you handle. Send the consultation again with your dossierkenmerk and the purpose.",
+    ),
+    Code.VERSIE_KAN_DIT_NIET: Explanation(
+        400,
+        "De ontvanger leest een oudere versie, en die kan niet alles zeggen wat hier staat; 'errors' noemt de velden. Laat die velden weg, of stuur het opnieuw met verliesToegestaan.",
+        "The recipient reads an older version that cannot say all that stands here; 'errors' names the fields. Send it again without those fields, or with verliesToegestaan.",
+    ),
+    Code.VOLGORDE_ONGELDIG: Explanation(
+        409,
+        "Deze soort bericht kan nu niet in dit gesprek. Zie in GET /v1/gesprekken/… waar het gesprek staat en wat er nu van wie wordt verwacht.",
+        "This kind of message cannot be said now in this conversation. See in GET /v1/gesprekken/… where the conversation stands and what is expected of whom.",
+    ),
+    Code.VRAAG_ONBEKEND: Explanation(
+        409,
+        "Dit bericht antwoordt op iets dat in dit gesprek niet is gevraagd. Controleer het crossReferentienummer en het conversatieReferentienummer, en stuur een nieuw antwoord.",
+        "This message answers something that was not asked in this conversation. Check crossReferentienummer and conversatieReferentienummer, and send a new answer.",
+    ),
+    Code.VRAAG_AL_BEANTWOORD: Explanation(
+        409,
+        "Deze vraag is al beantwoord. Stuur een nieuw antwoord dat met 'vervangt' het eerdere antwoord noemt als dat niet klopte.",
+        "This question was answered before. Send a new answer that names the earlier one in 'vervangt' if that was not right.",
+    ),
+    Code.VRAAG_VERVANGEN: Explanation(
+        409,
+        "Deze vraag is vervangen door een nieuwere; 'errors' noemt het referentienummer daarvan. Stuur het antwoord op die nieuwe vraag.",
+        "This question was replaced by a newer one; 'errors' names its referentienummer. Send the answer to that newer question.",
+    ),
+    Code.GESPREK_BEEINDIGD: Explanation(
+        409,
+        "Dit gesprek is beëindigd; de inhoud van uw bericht is niet bewaard. Stuur niets meer in dit gesprek; begin voor een nieuw traject een nieuw gesprek.",
+        "This conversation has ended; the content of your message was not kept. Send nothing more in it; a new trajectory begins a new conversation.",
+    ),
+    Code.SALDO_NOG_OPEN: Explanation(
+        409,
+        "Er loopt nog een saldoverzoek waarvan de termijn niet om is. Wacht op de opgave of tot de termijn om is, en doe dan het voorstel.",
+        "A balance question is still open and its term is not over. Wait for the answer or until the term is over, and propose then.",
+    ),
+    Code.VORDERING_NIET_IN_GESPREK: Explanation(
+        409,
+        "Het bericht noemt een vordering die in dit gesprek niet is opgegeven of niet meer open is; 'errors' zegt welke regel. Gebruik de vorderingen uit de laatste opgave, of vraag eerst een nieuwe opgave.",
+        "The message names a claim that was not stated in this conversation or is no longer open; 'errors' says which line. Use the claims of the latest statement, or ask for a new one first.",
+    ),
+    Code.WIJKT_AF_VAN_AKKOORD: Explanation(
+        409,
+        "De regeling is niet gelijk aan wat is overeengekomen; 'errors' zegt waar. Stuur de regeling zoals zij is overeengekomen, of doe eerst een nieuw voorstel.",
+        "The arrangement is not equal to what was agreed; 'errors' says where. Send the arrangement as agreed, or make a new proposal first.",
+    ),
+    Code.AKKOORD_VOORLOPIG: Explanation(
+        409,
+        "Het akkoord is nog voorlopig: de schuldeiser kan nog bezwaar maken. Wacht tot de bezwaartermijn om is; GET /v1/gesprekken/… noemt de laatste dag.",
+        "The consent is still provisional: the creditor may still object. Wait until the term for objections is over; GET /v1/gesprekken/… names its last day.",
+    ),
+    Code.TERMIJN_VOORBIJ: Explanation(
+        409,
+        "De termijn hiervoor is om. Zie in GET /v1/gesprekken/… wat er nu nog kan.",
+        "The term for this is over. See in GET /v1/gesprekken/… what is still possible.",
+    ),
+    Code.PAUZE_BINDEND: Explanation(
+        409,
+        "Deze pauze berust op de wet of op een rechter en kan niet worden geweigerd of bekort. Stuur het antwoord opnieuw zonder weigering.",
+        "This pause rests on law or on a court and cannot be refused or shortened. Send the answer again without the refusal.",
+    ),
+    Code.NIET_BESCHIKBAAR_GEWEEST: Explanation(
+        409,
+        "De vraag heeft niet de hele termijn voor de ontvanger klaargelegen, dus er is geen verklaring dat een reactie uitbleef. Vraag in plaats daarvan de verklaring NIET_BEREIKBAAR, of stel de vraag opnieuw.",
+        "The question did not lie ready for its recipient during the whole term, so there is no statement that a reaction failed to come. Ask for the statement NIET_BEREIKBAAR instead, or put the question again.",
     ),
     Code.NIET_GEVONDEN: Explanation(
         404,

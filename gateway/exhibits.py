@@ -1,6 +1,7 @@
 """What do these files prove, and do they agree with each other?
 
-For whoever holds receipts, packages or day closes and trusts nothing but published keys.
+For whoever holds receipts, packages, day closes or statements and trusts nothing but
+published keys.
 Pure: documents come in, judgements go out.
 """
 
@@ -10,7 +11,9 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from gateway import xml
 from gateway.audit import Chain, Days, Flaw, KeptClose, Sort, Verify, judge_signature, place_of
 from gateway.errors import Refusal
 from gateway.evidence import (
@@ -28,8 +31,10 @@ from gateway.evidence import (
 from gateway.json import parse
 from gateway.message import Json
 from gateway.replies import instant
+from gateway.verklaring import STATEMENT, Accepted, Statement, statement_of, what_it_states
 
 RECEIPT, PACKAGE, DAY_CLOSES = "ontvangstbevestiging", "bewijspakket", "dagafsluitingen"
+DELIVERY = "aflevering"
 
 NOT_PROVEN = (
     "dat de inhoud van het bericht waar is",
@@ -49,6 +54,9 @@ class Judged:
         proven: Dutch sentences; nothing is proven where there are flaws.
         points: Every checkpoint in it whose signature holds.
         closes: Every day close in it.
+        statements: Every VerklaringGeenReactie in it that the gateway signed.
+        accepted: Every message of which it shows that the gateway accepted it.
+        remarks: What a reader must know besides; no flaw.
     """
 
     name: str
@@ -56,6 +64,9 @@ class Judged:
     flaws: list[Flaw] = field(default_factory=list)
     points: list[Signed] = field(default_factory=list)
     closes: list[tuple[KeptClose, bytes]] = field(default_factory=list)
+    statements: list[Statement] = field(default_factory=list)
+    accepted: list[Accepted] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def heads(self) -> list[Head]:
         """What must still be in the ledger."""
@@ -82,6 +93,51 @@ def judge(name: str, document: Json, verify: Verify, original: bytes | None = No
     if judged.flaws:
         judged.proven.clear()
     return judged
+
+
+def judge_signed(name: str, document: Json, wrong: Sort | None) -> Judged:
+    """What a document says that the gateway signed as a whole: a statement or a delivery.
+
+    Args:
+        wrong: What is wrong with that signature; None for nothing.
+    """
+    judged = Judged(name)
+    if wrong is not None:
+        judged.flaws.append(Flaw(wrong, name))
+        return judged
+    try:
+        inside = document
+        if DELIVERY in document:
+            judged.accepted.append(_delivered(document[DELIVERY]))
+            inside = document[DELIVERY]["bericht"]
+        if STATEMENT in inside:
+            judged.statements.append(statement_of(inside))
+            judged.proven.append(what_it_states(judged.statements[-1]))
+        else:
+            judged.proven += [_told(each) for each in judged.accepted]
+    except _UNREADABLE:
+        return unreadable(name)
+    return judged
+
+
+def _delivered(told: Json) -> Accepted:
+    body = next(iter(told["bericht"].values()))
+    return Accepted(
+        referentienummer=told["referentienummer"],
+        conversatie=told["conversatieReferentienummer"],
+        afzender=told["afzender"],
+        ontvanger=told["ontvanger"],
+        soort=told["soort"],
+        op=datetime.fromisoformat(told["ontvangenOp"]),
+        cross=_reference(body),
+    )
+
+
+def _told(accepted: Accepted) -> str:
+    return (
+        f"de gateway heeft {accepted.soort} {accepted.referentienummer} van {accepted.afzender} "
+        f"aan {accepted.ontvanger} aangenomen op {instant(accepted.op)}"
+    )
 
 
 def unreadable(name: str) -> Judged:
@@ -113,7 +169,13 @@ def _by_day(pair: tuple[KeptClose, bytes]) -> str:
     return pair[0].close.day
 
 
-def _receipt(judged: Judged, document: Json, verify: Verify, original: bytes | None) -> None:
+def _receipt(
+    judged: Judged,
+    document: Json,
+    verify: Verify,
+    original: bytes | None,
+    inside: bytes | None = None,
+) -> None:
     bare, told = without_proof(document)
     sha256 = str(told["origineelSha256"])
     if not _stands(judged, accepted_entry(bare, sha256), proof_of(told), verify):
@@ -121,6 +183,9 @@ def _receipt(judged: Judged, document: Json, verify: Verify, original: bytes | N
     body = document[RECEIPT]
     about = body["bericht"]["referentienummer"] if "bericht" in body else judged.name
     at = told["controlepunt"]["tijdstip"]
+    if "bericht" in body:
+        sent = next((each for each in (original, inside) if each and _sha256(each) == sha256), None)
+        judged.accepted.append(_confirmed(body, at, sent))
     judged.proven.append(
         f"bericht {about} is aangenomen en vastgelegd op {at}; "
         f"het bericht zoals verzonden heeft sha256 {sha256}"
@@ -129,14 +194,39 @@ def _receipt(judged: Judged, document: Json, verify: Verify, original: bytes | N
         _same(judged, sha256, original, "het gegeven origineel is het bericht dat werd aangenomen")
 
 
+def _confirmed(body: Json, at: str, original: bytes | None) -> Accepted:
+    header = body["stuurgegevens"]
+    return Accepted(
+        referentienummer=body["bericht"]["referentienummer"],
+        conversatie=header["conversatieReferentienummer"],
+        afzender=header["ontvanger"]["oin"],
+        ontvanger=body["ontvanger"],
+        soort=body["bericht"]["soort"],
+        op=datetime.fromisoformat(at),
+        cross=None if original is None else _cross_of(original),
+    )
+
+
+def _cross_of(original: bytes) -> str:
+    """Which message a message as sent refers to; empty where it refers to none."""
+    if original.lstrip()[:1] == b"<":
+        path = "{*}Stuurgegevens/{*}CrossReferentienummer"
+        return xml.parse(original).findtext(path) or ""
+    return _reference(next(iter(parse(original).values())))
+
+
+def _reference(body: Json) -> str:
+    return str(body["stuurgegevens"].get("crossReferentienummer", ""))
+
+
 def _package(judged: Judged, document: Json, verify: Verify, original: bytes | None) -> None:
     package = document[PACKAGE]
     receipt = {RECEIPT: package[RECEIPT]}
-    _receipt(judged, receipt, verify, original)
-    sha256 = str(package[RECEIPT]["bewijs"]["origineelSha256"])
     content = package["origineel"].get("inhoud")
-    if content is not None:
-        body = base64.b64decode(content, validate=True)
+    body = None if content is None else base64.b64decode(content, validate=True)
+    _receipt(judged, receipt, verify, original, inside=body)
+    sha256 = str(package[RECEIPT]["bewijs"]["origineelSha256"])
+    if body is not None:
         _same(
             judged, sha256, body, "het origineel in het pakket is het bericht dat werd aangenomen"
         )
@@ -181,10 +271,14 @@ def _stands(judged: Judged, entry: bytes, proof: Proof, verify: Verify) -> bool:
 
 
 def _same(judged: Judged, sha256: str, body: bytes, sentence: str) -> None:
-    if hashlib.sha256(body).hexdigest() == sha256:
+    if _sha256(body) == sha256:
         judged.proven.append(sentence)
     else:
         judged.flaws.append(Flaw(Sort.CONTENT, judged.name))
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
 
 
 def _day_closes(judged: Judged, document: Json, verify: Verify, original: bytes | None) -> None:

@@ -8,8 +8,9 @@ All instants are aware and in UTC; all identifiers are lower case.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, NewType
 
@@ -55,6 +56,7 @@ class Door(StrEnum):
     REST_XML = "rest-xml"
     REST_JSON = "rest-json"
     QUEUE = "queue"
+    GATEWAY = "gateway"  # the gateway itself speaks
 
 
 class Dialect(StrEnum):
@@ -165,8 +167,11 @@ class Canonical:
     """What the message says, in canonical form.
 
     Attributes:
-        document: ``{"kennisgeving": {"stuurgegevens": …, …}}``.
+        document: ``{"kennisgeving": {"stuurgegevens": …, …}}``, in the version in which it
+            was sent; ``kind`` likewise.
         warnings: Findings of severity ``waarschuw``; they travel with the delivery.
+        newer: The same message in the newest version of its module; None where it was sent
+            in that.
     """
 
     verified: Verified
@@ -174,6 +179,12 @@ class Canonical:
     header: Header
     document: Json
     warnings: tuple[Finding, ...] = ()
+    newer: Canonical | None = None
+
+    @property
+    def current(self) -> Canonical:
+        """The message in the newest version of its module: what the rules are about."""
+        return self.newer or self
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +208,41 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
+class Talk:
+    """What the ledger knows of the conversation of a submission, read under its lock.
+
+    Attributes:
+        stand: Where it stands, as the rules wrote it; None in a new conversation.
+        kern: Opens the sealed part; None where there is none.
+        waits: The recipient's postbus must wait for something elsewhere.
+        taken: Of a message that a recall names: whether its recipient may have seen it;
+            None where its sender sent no such message in this conversation.
+    """
+
+    stand: str | None = None
+    kern: Callable[[], bytes | None] = field(default=lambda: None)
+    waits: bool = False
+    taken: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a message, or the clock, made of a conversation; the ledger keeps it.
+
+    Attributes:
+        stand: As the rules write it.
+        kern: The sealed part, in the clear; None leaves it as it is.
+        next_term: When something falls due in it by itself.
+        ended: It is over.
+    """
+
+    stand: str
+    kern: bytes | None = None
+    next_term: datetime | None = None
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Admitted:
     """A submission that may be recorded: to whom it goes and what its sender gets.
 
@@ -205,6 +251,13 @@ class Admitted:
         awaits_confirmation: False where the party chose ``bevestiging = geen``.
         overtakes: True where the kind does not wait for its predecessors.
         blocks: While it is dead, its successors wait (policy of the recipient).
+        course: What it makes of its conversation; None where it changes nothing.
+        term: How long its recipient has once it is available, as the rules write it.
+        tot_en_met: The last day of that, where it is available at once.
+        notice_at: When its sender is told that nobody collected it.
+        withdraws: Number of the sender's message that it takes back before anybody saw it;
+            then this message itself is not delivered either.
+        says: What the gateway itself says because of it, recorded with it.
     """
 
     submission: Submission
@@ -214,6 +267,12 @@ class Admitted:
     receipt: bytes
     overtakes: bool = False
     blocks: bool = True
+    course: Course | None = None
+    term: str | None = None
+    tot_en_met: date | None = None
+    notice_at: datetime | None = None
+    withdraws: str | None = None
+    says: tuple[Admitted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +303,8 @@ class Delivery:
         original_dialect: The form in which the sender wrote it.
         warnings: ``[{"regel": …, "pad": …}]`` as recorded at acceptance.
         overtakes: It went ahead of what its recipient did not have yet.
+        term: How long its recipient has, as the rules write it; None without a term.
+        tot_en_met: The last day of that, once it is known.
     """
 
     id: str
@@ -265,6 +326,8 @@ class Delivery:
     signer_fingerprint: str
     warnings: tuple[Json, ...] = ()
     overtakes: bool = False
+    term: str | None = None
+    tot_en_met: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from gateway.delivery import Answer, Attempted, Conclusion, after
 from gateway.errors import Refusal
 from gateway.message import (
     Admitted,
+    Canonical,
     Channel,
     Delivery,
     Kind,
@@ -28,14 +29,19 @@ from gateway.message import (
     Receipt,
     Received,
     Submission,
+    Talk,
     as_bytes,
 )
-from gateway.record import business_digest
+from gateway.record import Admit, business_digest
 from gateway.routing.admit import admit
+from gateway.routing.course import Courses
 from gateway.routing.directory import Directory, Party
+from gateway.routing.rights import Rights
 from gateway.routing.route import Destination, Nowhere, route
-from gateway.schemas import Catalogue, judge, translate, validate
+from gateway.schemas import Catalogue, judge, translate, unsaid, upcast, validate
+from gateway.schemas.judge import pointed
 from gateway.schemas.persons import PersonsIn
+from gateway.schemas.unsaid import Unsaid
 from gateway.verify import SignatureCheck, verify
 
 LOCAL = ZoneInfo("Europe/Amsterdam")
@@ -56,6 +62,7 @@ class Line:
 
     Attributes:
         url: Where parties reach the gateway, without a slash at the end.
+        courses: The rules of the conversation.
         persons: By kind, how the burgerservicenummers in a document are found.
         draw: A fresh lower-case UUID at every call.
         jitter: A fresh random share in [0, 1) at every call.
@@ -73,6 +80,7 @@ class Line:
     digest_key: bytes
     skew: timedelta
     directory: Callable[[], Directory]
+    courses: Courses
     clock: Callable[[], datetime]
     draw: Callable[[], str]
     jitter: Callable[[], float]
@@ -113,7 +121,7 @@ def examine(received: Received, line: Line) -> Submission:
         refusal.party = verified.signer.oin
         raise
     return Submission(
-        message=message,
+        message=upcast(message, line.catalogue),
         digest=business_digest(message, line.digest_key),
         canonical=as_bytes(message.document),
         receipt_id=line.draw(),
@@ -122,11 +130,31 @@ def examine(received: Received, line: Line) -> Submission:
     )
 
 
-def admission(line: Line) -> Callable[[Submission], Admitted]:
-    """Station admit, bound to what it needs; the ledger calls it inside its batch."""
+def admission(line: Line) -> Admit:
+    """Station admit, bound to what it needs; the ledger calls it inside its batch.
 
-    def admit_one(submission: Submission) -> Admitted:
-        return admit(submission, directory=line.directory(), gateway=line.gateway, skew=line.skew)
+    Raises:
+        Fault: the rights of this gateway cannot be used.
+    """
+    rights = Rights()
+
+    def attempt(message: Canonical, major: int) -> Unsaid:
+        return unsaid(message, major, line.catalogue)
+
+    def admit_one(submission: Submission, talk: Talk) -> Admitted:
+        try:
+            return admit(
+                submission,
+                talk,
+                directory=line.directory(),
+                rights=rights,
+                courses=line.courses,
+                gateway=line.gateway,
+                skew=line.skew,
+                attempt=attempt,
+            )
+        except Refusal as refusal:
+            raise pointed(refusal, submission.message, line.catalogue) from None
 
     return admit_one
 
@@ -143,6 +171,7 @@ async def dispatch(delivery: Delivery, line: Line) -> Conclusion:
             ended_at=line.clock(),
             jitter=line.jitter(),
         )
+    delivery = line.courses.stamped(delivery, started)
     parcel = compose(
         delivery,
         dialect=destination.dialect,
@@ -150,6 +179,7 @@ async def dispatch(delivery: Delivery, line: Line) -> Conclusion:
         sealer=line.sealer,
         gateway=line.gateway,
         on_queue=_on_queue(destination, line.url),
+        versions=destination.party.versions,
     )
     attempted = await line.channels[destination.channel].deliver(parcel, destination.party)
     return after(
@@ -160,6 +190,7 @@ async def dispatch(delivery: Delivery, line: Line) -> Conclusion:
         ended_at=line.clock(),
         jitter=line.jitter(),
         sent_sha256=hashlib.sha256(parcel.body).hexdigest(),
+        tot_en_met=delivery.tot_en_met,
     )
 
 

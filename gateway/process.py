@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import logging
 import resource
@@ -24,6 +25,11 @@ STOP_WITHIN_SECONDS = 20.0
 COLLECT_SELDOM = (50_000, 20, 20)
 """New objects before the collector looks, and how often it looks at older ones."""
 
+LARGE_BYTES = 1024 * 1024
+"""What is at least so large gets memory of its own, that goes back to the system at once."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of ``mallopt`` in glibc."""
+
 
 async def serve(settings: Settings, ready: Callable[[], None]) -> None:
     """Run this process's roles until SIGTERM or SIGINT, then finish what is under way.
@@ -36,6 +42,7 @@ async def serve(settings: Settings, ready: Callable[[], None]) -> None:
     """
     configure_logging()
     leave_no_core()
+    return_large_memory()
     async with built(settings) as gateway:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -57,6 +64,19 @@ async def serve(settings: Settings, ready: Callable[[], None]) -> None:
 def leave_no_core() -> None:
     """Have the kernel write no memory to disk when this process crashes: it holds content."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def return_large_memory() -> None:
+    """Have large pieces of memory given back to the system when they are no longer needed.
+
+    glibc raises the size from which it does so to that of the largest piece that was ever freed:
+    after one large body all later ones would lie in the heap, which each flood of them widens.
+    Where the C library has no such setting, nothing happens.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        set_option(M_MMAP_THRESHOLD, LARGE_BYTES)
+        set_option(M_TRIM_THRESHOLD, 2 * LARGE_BYTES)
 
 
 def _settle_memory() -> None:

@@ -28,6 +28,7 @@ from gateway.message import (
     Oin,
     Receipt,
     Submission,
+    Talk,
     canonical_form,
 )
 
@@ -59,8 +60,10 @@ def _without_attachment_bytes(document: Json) -> Json:
     return {root: {**body, "stuurgegevens": stuurgegevens}}
 
 
-Admit = Callable[[Submission], Admitted]
-"""The pure station admit, bound to its directory; raises Refusal."""
+Admit = Callable[[Submission, Talk], Admitted]
+"""The pure station admit, bound to its directory, on what is known of the conversation; raises
+Refusal.
+"""
 
 Outcome = Receipt | Refusal
 """What became of one submission of a batch."""

@@ -40,6 +40,7 @@ LOUD = (
     "httpcore",
     "uvicorn",
     "sqlalchemy",
+    "fontTools",
     "asyncio",
 )
 """Libraries that log contents or addresses at lower levels."""

@@ -8,6 +8,7 @@ import typer
 
 from gateway.adapters.ledger.database import LedgerBug
 from gateway.cli import (
+    betrokkene,
     bewaring,
     bewijs,
     dienst,
@@ -31,6 +32,7 @@ app.add_typer(partijen.app, name="partijen")
 app.add_typer(gestrand.app, name="gestrand")
 app.add_typer(rabbitmq.app, name="rabbitmq")
 app.add_typer(bewijs.app, name="bewijs")
+app.add_typer(betrokkene.app, name="betrokkene")
 app.add_typer(reservekopie.app, name="reservekopie")
 app.add_typer(sleutels.app, name="sleutels")
 dienst.add_to(app)

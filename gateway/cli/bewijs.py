@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,25 +12,28 @@ import typer
 from rich.progress import Progress
 
 from gateway import json as strict
-from gateway import xml
 from gateway.adapters.evidence_package import package
+from gateway.adapters.exhibit_files import Exhibit, judged, read, seal_judge
 from gateway.adapters.keyring import Keyring
 from gateway.adapters.published_keys import verifier
-from gateway.audit import Flaw, Verify
+from gateway.audit import Flaw
 from gateway.cli.given import an_oin, the_ledger
 from gateway.cli.screen import AsJson, as_json, screen, table
 from gateway.errors import Fault, Refusal
 from gateway.evidence import Head
-from gateway.exhibits import NOT_PROVEN, PACKAGE, RECEIPT, Judged, judge, together, unreadable
+from gateway.exhibits import NOT_PROVEN, PACKAGE, RECEIPT, Judged, together
 from gateway.message import Json, as_bytes
 from gateway.schemas import Catalogue
 from gateway.settings import load
+from gateway.verklaring import NOT_STATED, Accepted, Overtaken, held_against
 
 app = typer.Typer(help="Bewijs tonen en controleren.", no_args_is_help=True)
 
 Bestanden = Annotated[
     list[Path] | None,
-    typer.Argument(exists=True, dir_okay=False, help="Bevestigingen, pakketten, dagafsluitingen."),
+    typer.Argument(
+        exists=True, dir_okay=False, help="Bevestigingen, pakketten, dagafsluitingen, verklaringen."
+    ),
 ]
 
 
@@ -57,74 +62,108 @@ def controleer(
     if not bestanden and not grootboek:
         raise Fault("name files to check, or give --grootboek")
     if grootboek:
-        flaws, proven = _audit(sleutels or [], koppen or [], bestanden or [])
+        verdict = _audit(sleutels or [], koppen or [], bestanden or [])
     else:
-        flaws, proven = _check(bestanden or [], sleutels or [], origineel)
+        verdict = _check(bestanden or [], sleutels or [], origineel)
     if json:
-        as_json({"klopt": not flaws, "bewezen": proven, "gebreken": _plain(flaws)})
+        as_json(verdict.as_json())
     else:
-        _tell(flaws, proven)
-    raise typer.Exit(1 if flaws else 0)
+        _tell(verdict)
+    raise typer.Exit(0 if verdict.fit else 1)
 
 
-def _check(
-    files: list[Path], keys: list[Path], original: Path | None
-) -> tuple[list[Flaw], list[str]]:
+@dataclass(slots=True)
+class Verdict:
+    """What all files say together.
+
+    Attributes:
+        overtaken: Statements that were right and have been answered since.
+    """
+
+    proven: list[str]
+    flaws: list[Flaw]
+    overtaken: list[Overtaken]
+    remarks: list[str]
+    statements: bool
+
+    @property
+    def fit(self) -> bool:
+        """It may be used as it is."""
+        return not self.flaws and not self.overtaken
+
+    def as_json(self) -> Json:
+        """For scripts."""
+        return {
+            "klopt": not self.flaws,
+            "bewezen": self.proven,
+            "gebreken": _plain(self.flaws),
+            "achterhaald": [each.as_json() for each in self.overtaken],
+            "opmerkingen": self.remarks,
+        }
+
+
+def _verdict(found: list[Judged], accepted: list[Accepted]) -> Verdict:
+    """Files against each other; ``accepted`` is what the ledger adds."""
+    statements = [told for each in found for told in each.statements]
+    known = [told for each in found for told in each.accepted] + accepted
+    against = list(held_against(statements, known))
+    flaws = [flaw for each in found for flaw in each.flaws]
+    flaws += [*together(found), *(each for each in against if isinstance(each, Flaw))]
+    return Verdict(
+        proven=[said for each in found for said in each.proven],
+        flaws=flaws,
+        overtaken=[each for each in against if isinstance(each, Overtaken)],
+        remarks=[said for each in found for said in each.remarks],
+        statements=bool(statements),
+    )
+
+
+def _check(files: list[Path], keys: list[Path], original: Path | None) -> Verdict:
     """Files against each other and against published keys."""
-    documents = {file: _document(file) for file in files}
-    verify = _offline_keys(documents, keys)
+    catalogue = Catalogue.load()
+    exhibits = [read(file.name, file.read_bytes(), catalogue) for file in files]
+    published = _offline_keys(exhibits, keys)
+    verify, seals = verifier(*published), seal_judge(*published)
     sent = None if original is None else original.read_bytes()
-    judged = [
-        unreadable(file.name) if document is None else judge(file.name, document, verify, sent)
-        for file, document in documents.items()
-    ]
-    flaws = [flaw for each in judged for flaw in each.flaws]
-    return [*flaws, *together(judged)], [said for each in judged for said in each.proven]
+    return _verdict([judged(each, verify, seals, catalogue, sent) for each in exhibits], [])
 
 
-def _offline_keys(documents: dict[Path, Json | None], keys: list[Path]) -> Verify:
+def _offline_keys(exhibits: list[Exhibit], keys: list[Path]) -> list[Json]:
     if keys:
-        return verifier(*map(_keys_in, keys))
-    carried = [each[PACKAGE]["sleutels"] for each in documents.values() if each and PACKAGE in each]
-    if not carried:
+        return [_keys_in(file) for file in keys]
+    documents = [each.document for each in exhibits if each.document is not None]
+    packages = [each[PACKAGE] for each in documents if PACKAGE in each]
+    if not packages:
         raise Fault("give --sleutels with the published keys (GET /v1/sleutels)")
     screen.print(
         "Let op: gecontroleerd met de sleutels uit het pakket zelf. Haal ze op bij "
         "GET /v1/sleutels en geef --sleutels om zeker te zijn."
     )
-    return verifier(*carried)
+    return [each["sleutels"] for each in packages]
 
 
-def _audit(keys: list[Path], heads: list[Path], held: list[Path]) -> tuple[list[Flaw], list[str]]:
+def _audit(keys: list[Path], heads: list[Path], held: list[Path]) -> Verdict:
     """The whole ledger, also against what others hold."""
+    catalogue = Catalogue.load()
     own = Keyring.load(load(os.environ).keys).signing.published()
-    verify = verifier(own, *map(_keys_in, keys))
-    judged = [_held(file, verify) for file in (*heads, *held)]
-    on_record: list[Head] = [head for each in judged for head in each.heads()]
+    published = [own, *(_keys_in(file) for file in keys)]
+    verify, seals = verifier(*published), seal_judge(*published)
+    exhibits = [read(file.name, file.read_bytes(), catalogue) for file in (*heads, *held)]
+    found = [judged(each, verify, seals, catalogue) for each in exhibits]
+    on_record: list[Head] = [head for each in found for head in each.heads()]
     ledger = the_ledger()
     size = ledger.audit_size()
     with Progress(console=screen, transient=True) as progress:
         bar = progress.add_task("Grootboek", total=size)
         flaws = ledger.audit(verify, on_record, lambda done: progress.advance(bar, done))
-    flaws += [flaw for each in judged for flaw in each.flaws]
-    flaws += together(judged)
-    return flaws, [f"het grootboek, met {size} controlepunten en berichten"]
-
-
-def _held(file: Path, verify: Verify) -> Judged:
-    document = _document(file)
-    return unreadable(file.name) if document is None else judge(file.name, document, verify)
-
-
-def _document(file: Path) -> Json | None:
-    """A receipt, package or page of day closes, from JSON or XML; None when it is neither."""
-    content = file.read_bytes()
-    try:
-        if content.lstrip()[:1] == b"<":
-            return Catalogue.load().to_json(xml.parse(content))
-        return strict.parse(content)
-    except (Refusal, KeyError):
-        return None
+    answers = [
+        answer for each in found for told in each.statements for answer in ledger.answers_to(told)
+    ]
+    verdict = _verdict(found, answers)
+    verdict.flaws = flaws + verdict.flaws
+    stated = verdict.proven if verdict.statements else []
+    verdict.proven = [f"het grootboek, met {size} controlepunten en berichten", *stated]
+    return verdict
 
 
 def _keys_in(file: Path) -> Json:
@@ -138,19 +177,27 @@ def _plain(flaws: list[Flaw]) -> list[Json]:
     return [{"gebrek": flaw.sort, "waar": flaw.where, "uitleg": str(flaw)} for flaw in flaws]
 
 
-def _tell(flaws: list[Flaw], proven: list[str]) -> None:
-    if proven:
+def _tell(verdict: Verdict) -> None:
+    if verdict.proven:
         screen.print("Bewezen:")
-        for sentence in proven:
-            screen.print(f"  - {sentence}", soft_wrap=True)
-    if flaws:
-        screen.print(f"NIET IN ORDE, {len(flaws)} gebreken:")
-        for flaw in flaws:
-            screen.print(f"  ! {flaw}", soft_wrap=True)
+        _list("-", verdict.proven)
+    if verdict.remarks:
+        screen.print("Let op:")
+        _list("-", verdict.remarks)
+    if verdict.overtaken:
+        screen.print("ACHTERHAALD:")
+        _list("!", verdict.overtaken)
+    if verdict.flaws:
+        screen.print(f"NIET IN ORDE, {len(verdict.flaws)} gebreken:")
+        _list("!", verdict.flaws)
         return
-    screen.print("In orde. Dit bewijst niet:")
-    for sentence in NOT_PROVEN:
-        screen.print(f"  - {sentence}", soft_wrap=True)
+    screen.print("In orde. Dit bewijst niet:" if verdict.fit else "Dit bewijst niet:")
+    _list("-", (*NOT_PROVEN, *(NOT_STATED if verdict.statements else ())))
+
+
+def _list(mark: str, lines: Iterable[object]) -> None:
+    for line in lines:
+        screen.print(f"  {mark} {line}", soft_wrap=True)
 
 
 @app.command()

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.adapters.register import MODULES, DirectoryInvalid, difference, directory_of, text_of
+from gateway.adapters.register import DirectoryInvalid, difference, directory_of, text_of
+from gateway.adapters.register_entries import MODULES
 from gateway.cli.given import the_ledger, who
 from gateway.cli.screen import AsJson, as_json, screen, table
 from gateway.errors import Fault

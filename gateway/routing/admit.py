@@ -1,6 +1,6 @@
 """Station admit: may this party say this, to that party, now?
 
-Pure, on facts it is given. The rules of the conversation join here as rows.
+Pure, on facts it is given: the directory, the rights, and where the conversation stands.
 """
 
 from __future__ import annotations
@@ -8,42 +8,57 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from gateway.errors import Code, Finding, Refusal
-from gateway.message import Admitted, Canonical, Oin, Submission, canonical_form
+from gateway.message import Admitted, Canonical, Oin, Submission, Talk, canonical_form
 from gateway.replies import receipt
-from gateway.routing.directory import Directory, Party
+from gateway.routing.course import Courses
+from gateway.routing.directory import Directory
 from gateway.routing.lanes import overtakes
+from gateway.routing.places import in_header
+from gateway.routing.rights import Rights
+from gateway.routing.versions import Try, only_the_newest, versions_ok
 
 OLDEST = timedelta(days=30)
 """A tijdstip further back is refused; identities are kept longer than this."""
 
-GATEWAY_MODULE = "gateway"
-
 
 def admit(
-    submission: Submission, *, directory: Directory, gateway: Oin, skew: timedelta
+    submission: Submission,
+    talk: Talk,
+    *,
+    directory: Directory,
+    rights: Rights,
+    courses: Courses,
+    gateway: Oin,
+    skew: timedelta,
+    attempt: Try = only_the_newest,
 ) -> Admitted:
     """Decide on one new message.
 
     Args:
+        talk: Its conversation, as the ledger holds it.
         skew: How far ahead a sender's clock may be.
+        attempt: Tries a message in the older version that its recipient reads.
 
     Raises:
-        Refusal: TIJDSTIP_BUITEN_VENSTER, GEEN_RECHT (a kind that only the gateway may
-            send), ONTVANGER_ONBEKEND, or NIET_AANGESLOTEN (sender or recipient is not
-            connected to the module).
+        Refusal: TIJDSTIP_BUITEN_VENSTER, PARTIJ_OPGEVOLGD, GEEN_RECHT, ONTVANGER_ONBEKEND,
+            NIET_AANGESLOTEN (sender or recipient is not connected to the module),
+            BIJLAGE_ONTBREEKT, BSN_NIET_TOEGESTAAN or VERSIE_KAN_DIT_NIET; or what the
+            conversation says (``conversation.step``).
     """
-    message = submission.message
-    _in_window(message, message.verified.received.at, skew)
-    sender = directory.parties.get(message.header.afzender)
-    if sender is None or message.kind.module == GATEWAY_MODULE:
+    message, at = submission.message, submission.message.verified.received.at
+    _in_window(message, at, skew)
+    sender = rights.party(message, "afzender", directory, at)
+    if sender is None:
         raise Refusal(Code.GEEN_RECHT, _at(message, "afzender"))
-    recipient = directory.parties.get(message.header.ontvanger)
+    recipient = rights.party(message, "ontvanger", directory, at)
     if recipient is None:
         raise Refusal(Code.ONTVANGER_ONBEKEND, _at(message, "ontvanger"))
-    _connected(message, sender, "afzender")
-    _connected(message, recipient, "ontvanger")
+    rights.check(submission, sender, recipient, directory, at)
+    lost = versions_ok(message, recipient, attempt)
+    gone_on = courses.proceed(submission, talk, recipient)
+    term = None if gone_on.term is None else str(gone_on.term)
     return Admitted(
-        submission=submission,
+        submission=gone_on.submission,
         ontvanger=recipient.oin,
         channel=recipient.channel,
         awaits_confirmation=recipient.awaits_confirmation,
@@ -51,12 +66,21 @@ def admit(
         overtakes=overtakes(message),
         receipt=canonical_form(
             receipt(
-                submission,
+                gone_on.submission,
                 channel=recipient.channel,
                 gateway=gateway,
-                at=message.verified.received.at,
+                at=at,
+                lost=lost,
+                term=term,
+                tot_en_met=gone_on.tot_en_met,
             )
         ),
+        course=gone_on.course,
+        term=term,
+        tot_en_met=gone_on.tot_en_met,
+        notice_at=courses.notice_at(at),
+        withdraws=gone_on.withdraws,
+        says=gone_on.says,
     )
 
 
@@ -66,15 +90,5 @@ def _in_window(message: Canonical, now: datetime, skew: timedelta) -> None:
         raise Refusal(Code.TIJDSTIP_BUITEN_VENSTER, _at(message, "tijdstip"))
 
 
-def _connected(message: Canonical, party: Party, role: str) -> None:
-    if message.kind.module not in party.modules:
-        raise Refusal(Code.NIET_AANGESLOTEN, _at(message, role))
-
-
 def _at(message: Canonical, member: str) -> Finding:
-    """The place in the Stuurgegevens, in the form in which the sender wrote."""
-    root = next(iter(message.document))
-    pointer = f"/{root}/stuurgegevens/{member}"
-    if message.verified.received.dialect == "xml":
-        pointer = f"/{message.kind.name}/Stuurgegevens/{member.capitalize()}"
-    return Finding(rule=member, path=pointer)
+    return Finding(rule=member, path=in_header(message, member))

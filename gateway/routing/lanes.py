@@ -31,6 +31,7 @@ STATUSES_THAT_OVERTAKE = frozenset(
 
 def overtakes(message: Canonical) -> bool:
     """Whether this message goes ahead of what still waits for its recipient."""
+    message = message.current
     kind = message.kind
     if kind.module in MODULES_THAT_OVERTAKE or kind.name in KINDS_THAT_OVERTAKE:
         return True

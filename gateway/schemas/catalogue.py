@@ -23,9 +23,11 @@ from gateway.schemas.encode import (
     compile_encoder,
     compile_writer,
 )
+from gateway.schemas.pairing import read_versions
 from gateway.schemas.plan import Root, Type
 from gateway.schemas.reader import Module, read_modules
 from gateway.schemas.rules import Post, Rule, bind, read_rules
+from gateway.schemas.versions import Versions
 
 XSD_FOLDER = Path(__file__).parent / "xsd"
 LARGEST_REPORT = 100
@@ -89,6 +91,7 @@ class Catalogue:
         tags: By the qualified name of the XML root.
         documents: By module, major version and JSON root.
         headless: By JSON root, where the kind has no Stuurgegevens.
+        versions: The kinds that live in two versions.
     """
 
     kinds: Mapping[Kind, Codec]
@@ -96,6 +99,7 @@ class Catalogue:
     tags: Mapping[str, Codec]
     documents: Mapping[tuple[str, int, str], Codec]
     headless: Mapping[str, Codec]
+    versions: Versions
 
     @classmethod
     def load(cls, folder: Path = XSD_FOLDER) -> Catalogue:
@@ -116,6 +120,9 @@ class Catalogue:
             MappingProxyType(tags),
             MappingProxyType(documents),
             MappingProxyType(headless),
+            read_versions(
+                {root.kind: root for each in modules.values() for root in each.module.roots}
+            ),
         )
         for codec in _codecs(modules.values(), catalogue, rules):
             kind, name = codec.kind, codec.root.element.json

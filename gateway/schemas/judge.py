@@ -13,6 +13,7 @@ from gateway.schemas.attachments import untrue
 from gateway.schemas.catalogue import LARGEST_REPORT, Catalogue
 from gateway.schemas.paths import finding, spot_at
 from gateway.schemas.rules import broken
+from gateway.schemas.versions import place_as_sent
 
 
 def judge(message: Canonical, today: date, catalogue: Catalogue) -> Canonical:
@@ -43,6 +44,29 @@ def judge(message: Canonical, today: date, catalogue: Catalogue) -> Canonical:
     if lying:
         raise Refusal(Code.BIJLAGE_ONGELDIG, *lying)
     return replace(message, warnings=tuple(found[:LARGEST_REPORT])) if found else message
+
+
+def pointed(refusal: Refusal, message: Canonical, catalogue: Catalogue) -> Refusal:
+    """A refusal whose findings point into the document as its sender wrote it.
+
+    Findings of the conversation point into the newest form of the canonical document.
+    """
+    if message.newer is not None:
+        pair = catalogue.versions.by_old[message.kind]
+        refusal.findings = tuple(
+            replace(each, path=place_as_sent(each.path, pair)) for each in refusal.findings
+        )
+    if isinstance(message.verified.document, dict) or not refusal.findings:
+        return refusal
+    root = f"/{next(iter(message.document))}/"
+    point = _pointing(message, catalogue)
+    refusal.findings = tuple(
+        replace(point(each.rule, each.path, each.severity), nl=each.nl, en=each.en)
+        if each.path.startswith(root)
+        else each
+        for each in refusal.findings
+    )
+    return refusal
 
 
 def _pointing(message: Canonical, catalogue: Catalogue) -> Callable[[str, str, Severity], Finding]:

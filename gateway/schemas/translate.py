@@ -6,6 +6,7 @@ then it does not depend on the door. The way back is ``Catalogue.to_xml``.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from gateway.errors import Code, Refusal
@@ -30,6 +31,18 @@ def translate(validated: Validated, catalogue: Catalogue) -> Canonical:
     document = codec.decode(validated.tree)
     header = header_of(document)
     return Canonical(validated.verified, validated.kind, header, document)
+
+
+def upcast(message: Canonical, catalogue: Catalogue) -> Canonical:
+    """Put the message in the newest version of its module beside the one that was sent.
+
+    The very same object where it was sent in the newest version.
+    """
+    kind, document = catalogue.versions.upcast(message.document, message.kind)
+    if kind is message.kind:
+        return message
+    header = replace(message.header, versie=catalogue.kinds[kind].root.version)
+    return replace(message, newer=replace(message, kind=kind, document=document, header=header))
 
 
 def header_of(document: Json) -> Header:

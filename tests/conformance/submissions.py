@@ -22,6 +22,7 @@ from gateway.message import (
     Received,
     Signer,
     Submission,
+    Talk,
     Verified,
 )
 from gateway.record import Admit
@@ -99,7 +100,7 @@ def strangers_to_each_other(count: int, first: int = 1, **changes: Any) -> list[
 def admitting(channel: Channel = Channel.PUSH, **changes: Any) -> Admit:
     """An admit station that lets everything through to this channel."""
 
-    def admit(submission: Submission) -> Admitted:
+    def admit(submission: Submission, talk: Talk) -> Admitted:
         admitted = Admitted(
             submission=submission,
             ontvanger=submission.message.header.ontvanger,
@@ -116,9 +117,9 @@ def refusing(*numbers: int, code: Code = Code.GEEN_RECHT) -> Admit:
     """An admit station that refuses the messages of these numbers."""
     refused = {a_uuid("message", number) for number in numbers}
 
-    def admit(submission: Submission) -> Admitted:
+    def admit(submission: Submission, talk: Talk) -> Admitted:
         if submission.message.header.referentienummer in refused:
             raise Refusal(code)
-        return admitting()(submission)
+        return admitting()(submission, talk)
 
     return admit

@@ -15,7 +15,7 @@ from gateway.adapters.ledger.database import LedgerBug
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.delivery import State
 from gateway.errors import Code, Finding, Refusal, Severity
-from gateway.message import Admitted, Channel, Dialect, Door, Receipt, Submission
+from gateway.message import Admitted, Channel, Dialect, Door, Receipt, Submission, Talk
 from gateway.record import RefusalEntry
 from tests.conformance.delivering import at_once, lend, numbers, rows
 from tests.conformance.submissions import (
@@ -33,7 +33,7 @@ from tests.conformance.submissions import (
 )
 
 
-def nobody(_: Submission) -> Admitted:
+def nobody(_: Submission, talk: Talk) -> Admitted:
     raise AssertionError("admit was asked about a message that is known")
 
 
@@ -164,10 +164,10 @@ def test_two_contents_under_one_number_in_a_batch_are_a_conflict(ledger: SqlLedg
 
 
 def test_a_bug_in_the_middle_of_a_batch_leaves_nothing_of_it(ledger: SqlLedger) -> None:
-    def stumble(submission: Submission) -> Admitted:
+    def stumble(submission: Submission, talk: Talk) -> Admitted:
         if submission.canonical == a_submission(2).canonical:
             raise ZeroDivisionError
-        return admitting()(submission)
+        return admitting()(submission, talk)
 
     with pytest.raises(ZeroDivisionError):
         ledger.record(many(3), stumble, NOON)

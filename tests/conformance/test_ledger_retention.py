@@ -93,8 +93,24 @@ def test_content_goes_after_its_term_and_what_is_left_says_nothing_of_it(
         assert getattr(left, name) is None
     assert count(ledger, attachment) == 0
     assert rows(ledger, sa.select(attempt.c.sent_sha256))[0].sent_sha256 is None
-    assert {(row.salt, row.entry) for row in rows(ledger, sa.select(evidence))} == {(None, None)}
+    about_it = rows(ledger, sa.select(evidence).where(evidence.c.message.is_not(None)))
+    assert {(row.salt, row.entry) for row in about_it} == {(None, None)}
     assert len(rows(ledger, sa.select(checkpoint))) >= 2  # the chain stays whole
+
+
+def test_that_content_went_after_its_term_is_signed_and_the_audit_agrees(
+    ledger: SqlLedger,
+) -> None:
+    ledger.record(strangers_to_each_other(3), admitting(), NOON)
+    conclude(ledger, State.BEVESTIGD)
+    swept(ledger, CONTENT_GOES, trial=True)
+    swept(ledger, CONTENT_GOES)
+    swept(ledger, CONTENT_GOES)
+
+    (entry,) = rows(ledger, sa.select(evidence.c.entry).where(evidence.c.soort == "gewist"))
+    told = json.loads(entry.entry)
+    assert (told["grond"], told["aantal"], len(told["berichtenSha256"])) == ("bewaartermijn", 3, 64)
+    assert ledger.audit() == []
 
 
 def test_a_repeat_of_what_was_erased_gets_the_first_receipt_without_its_proof(
@@ -199,7 +215,7 @@ def test_long_after_that_the_message_is_forgotten_with_all_that_hung_on_it(
         "conversation": 1,
         "dead_letter": 0,
         "delivery": 1,
-        "evidence": 1,
+        "evidence": 2,  # one is that content was erased
         "message": 1,
         "person": 0,
     }

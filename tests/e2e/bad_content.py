@@ -213,6 +213,6 @@ def a_gateway_kind() -> Json:
 
 
 SAID += [
-    Row(f"{form}: a kind of the gateway", make, 403, "GEEN_RECHT", "afzender", SHV)
+    Row(f"{form}: a kind of the gateway", make, 403, "GEEN_RECHT", "RECHT_ALLEEN_GATEWAY", SHV)
     for form, make in zip(("XML", "JSON"), in_both_forms(a_gateway_kind, TRIAL), strict=True)
 ]

@@ -9,9 +9,10 @@ import httpx
 
 from fixtures.world import (
     BEWINDVOERDER,
-    INCASSO,
     OVERIGE_SHV,
+    PUBLIEKE_SE,
     SHV,
+    SHV_FASE_1,
     Entry,
     the_usual,
 )
@@ -40,12 +41,13 @@ def parties() -> list[Entry]:
                 "vestigingen": '["000099001000"]',
             },
         ),
-        incasso=Entry(
-            INCASSO, "Incasso Voorbeeld", "incassobureau", more={"berichten_per_minuut": "2"}
+        shv_fase1=Entry(
+            SHV_FASE_1, "Wijkteam Voorbeeld", "shv-fase-1", more={"berichten_per_minuut": "2"}
         ),
         bewindvoerder=Entry(
             BEWINDVOERDER, "Bewind Voorbeeld", "bewindvoerder", more={"xml_met_token": "true"}
         ),
+        publieke_se=Entry(PUBLIEKE_SE, "Rijk Voorbeeld", "schuldeiser"),
         overige_shv=Entry(OVERIGE_SHV, "Hulp Voorbeeld", "overige-shv", modules=("vish",)),
     )
 

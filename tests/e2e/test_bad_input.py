@@ -23,7 +23,7 @@ from lxml import etree
 from fixtures.documents import example
 from fixtures.parties import fresh, now
 from fixtures.pki import Variant
-from fixtures.world import INCASSO, OVERIGE_SHV, SE, SHV, Entry, the_usual
+from fixtures.world import INCASSO, MUNICIPALITY, OVERIGE_SHV, SE, SHV, Entry, the_usual
 from gateway.adapters.rest_in.problem import LINGER_BYTES
 from gateway.message import Json
 from gateway.replies import instant
@@ -51,7 +51,11 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def parties() -> list[Entry]:
-    """The usual ones; the SHV also registered what it may not sign with."""
+    """The usual ones; the SHV also registered what it may not sign with.
+
+    One that may send and receive all that the SHV and the creditor may is not connected to
+    their module.
+    """
     shv = Entry(
         SHV,
         "Gemeente Voorbeeldstad",
@@ -63,7 +67,7 @@ def parties() -> list[Entry]:
             Variant.NOT_FOR_SIGNING,
         ),
     )
-    unconnected = Entry(OVERIGE_SHV, "Hulp Voorbeeld", "overige-shv", modules=("vish",))
+    unconnected = Entry(OVERIGE_SHV, "Gemeente Voorbeelddam", MUNICIPALITY, modules=("vish",))
     return the_usual(shv=shv, overige_shv=unconnected)
 
 

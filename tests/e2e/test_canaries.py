@@ -11,9 +11,11 @@ import shutil
 import subprocess
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -22,7 +24,7 @@ from fixtures.documents import document, kind
 from fixtures.parties import CaseSystem, fresh, now
 from fixtures.running import Reach, as_process
 from fixtures.world import SE, SHV, Entry, World, the_usual
-from gateway.message import Json, as_bytes
+from gateway.message import Json, Kind, Oin, as_bytes
 from gateway.schemas import Catalogue
 from tests.conftest import CANARIES, NewWorld
 from tests.e2e.queue_party import queue_party
@@ -35,7 +37,20 @@ pytestmark = pytest.mark.timeout(300)
 SHORTEST_FORM = 7
 """Shorter forms stand in compressed or sealed bytes by chance."""
 
-KINDS = ("KennisgevingPubliek", "Saldoverzoek", "RegelingGeaccordeerd", "StatusberichtShv")
+CONVERSATION = (
+    (SHV, "KennisgevingPubliek"),
+    (SHV, "Saldoverzoek"),
+    (SE, "SaldoverzoekAntwoord"),
+    (SHV, "Betaalvoorstel"),
+    (SE, "BetaalvoorstelAntwoord"),
+    (SHV, "RegelingGeaccordeerd"),
+    (SHV, "StatusberichtShv"),
+)
+"""Who says what, in order."""
+
+ANSWERS = {"SaldoverzoekAntwoord", "Betaalvoorstel", "BetaalvoorstelAntwoord"}
+"""These answer what was said just before."""
+
 ROUNDS = 3
 
 
@@ -78,15 +93,32 @@ def test_a_canary_is_recognised_in_every_form() -> None:
         assert found_in(written) == {"Fietsenmaker Bel", "999990007"}
 
 
-def made(name: str) -> Json:
-    return document(
-        kind("schuldregeling", name),
-        reference=fresh(),
-        conversation=fresh(),
-        sender=SHV,
-        recipient=SE,
-        at=now(),
-    )
+class Said(NamedTuple):
+    """One message of a conversation."""
+
+    sender: Oin
+    recipient: Oin
+    which: Kind
+    document: Json
+
+
+def a_conversation() -> Iterator[Said]:
+    """The messages of a conversation, in order."""
+    conversation, before = fresh(), ""
+    for sender, name in CONVERSATION:
+        own, which = fresh(), kind("schuldregeling", name)
+        recipient = SE if sender == SHV else SHV
+        made = document(
+            which,
+            reference=own,
+            conversation=conversation,
+            sender=sender,
+            recipient=recipient,
+            at=now(),
+            cross=before if name in ANSWERS else None,
+        )
+        yield Said(sender, recipient, which, made)
+        before = own
 
 
 @asynccontextmanager
@@ -95,28 +127,37 @@ async def reaching(world: World, catalogue: Catalogue) -> AsyncIterator[Reach]:
         yield Reach(world, catalogue, client)
 
 
-async def traffic(reach: Reach) -> int:
-    """Messages in both forms, repeats, and refusals of each sort; how many were accepted."""
-    shv, shv_xml = reach.case_system(SHV), reach.creditor(SHV)
-    accepted = 0
+async def traffic(reach: Reach) -> Counter[Oin]:
+    """Messages in both forms, repeats, and refusals of each sort; how many lie ready for whom."""
+    by_json = {oin: reach.case_system(oin) for oin in (SHV, SE)}
+    by_xml = {oin: reach.creditor(oin) for oin in (SHV, SE)}
+    accepted: Counter[Oin] = Counter()
     carried: set[str] = set()
-    for name in KINDS * ROUNDS:
-        one, other = made(name), made(name)
-        carried |= found_in(as_bytes(one))
-        answers = [
-            await shv.send(one),
-            await shv_xml.send(kind("schuldregeling", name), other),
-            await shv.send(one),
-        ]
-        assert [each.status_code for each in answers] == [202, 202, 200], [a.text for a in answers]
-        accepted += 2
-        (body,) = one.values()
-        refused = await shv.send({next(iter(one)): {**body, "bsn": "999990007"}})
-        signed = shv_xml.signed(kind("schuldregeling", name), other)
-        broken = await shv_xml.send_bytes(signed.replace(b"</", b" </", 1))
-        assert {refused.status_code, broken.status_code} < {400, 401, 403, 422}
+    for _ in range(ROUNDS):
+        for one, other in zip(a_conversation(), a_conversation(), strict=True):
+            carried |= found_in(as_bytes(one.document))
+            party, in_xml = by_json[one.sender], by_xml[one.sender]
+            answers = [
+                await party.send(one.document),
+                await in_xml.send(other.which, other.document),
+                await party.send(one.document),
+            ]
+            statuses = [each.status_code for each in answers]
+            assert statuses == [202, 202, 200], [each.text for each in answers]
+            accepted[one.recipient] += 2
+            ((name, body),) = one.document.items()
+            refused = await party.send({name: {**body, "bsn": "999990007"}})
+            signed = in_xml.signed(other.which, other.document)
+            broken = await in_xml.send_bytes(signed.replace(b"</", b" </", 1))
+            assert {refused.status_code, broken.status_code} < {400, 401, 403, 422}
     assert len(carried) > 4, "the traffic must carry canaries"
     return accepted
+
+
+async def collect_all(reach: Reach, ready: Counter[Oin]) -> None:
+    """Both read everything and confirm it."""
+    for oin, count in ready.items():
+        await collect(reach.case_system(oin), count)
 
 
 async def collect(reader: CaseSystem, count: int) -> None:
@@ -159,10 +200,10 @@ async def test_no_file_of_an_embedded_gateway_holds_content(
     places = (world.folder, temporary, world.settings.keys)
     with as_process(world) as process:
         async with reaching(world, catalogue) as reach:
-            count = await traffic(reach)
+            ready = await traffic(reach)
             assert (world.folder / "gateway.db-wal").stat().st_size > 0
             assert found_under(*places) == {}  # while it lies there
-            await collect(reach.case_system(SE), count)
+            await collect_all(reach, ready)
         assert found_under(*places) == {}  # and when it was taken
         assert cores_of(process.pid).split()[4:6] == ["0", "0"]
     assert found_under(*places) == {}
@@ -177,10 +218,10 @@ async def test_neither_a_dump_nor_the_files_of_postgresql_hold_content(
         world = new_world(tmp_path / "gateway", read_by_json(), ledger=server.url(name))
         with as_process(world):
             async with reaching(world, catalogue) as reach:
-                count = await traffic(reach)
+                ready = await traffic(reach)
                 for form in ("plain", "custom"):
                     assert found_in(dumped(server.url(name), form)) == set()
-                await collect(reach.case_system(SE), count)
+                await collect_all(reach, ready)
         server.stop()  # everything is written, the journal too
         data = server._folder
         assert list(data.glob("data/pg_wal/0*"))
@@ -232,8 +273,8 @@ async def test_the_broker_keeps_content_of_nobody_who_chose_for_a_reference(
             async with reaching(world, catalogue) as reach:
                 http = reach.case_system(SE)
                 async with queue_party(broker, http) as reader:
-                    count = await traffic(reach)
-                    for _ in range(count):
+                    ready = await traffic(reach)
+                    for _ in range(ready[SE]):
                         event = await reader.take()
                         if content == "verwijzing":
                             item = await http.get(f"/v1/postbus/{event['id']}")

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,16 @@ import pytest_asyncio
 
 from fixtures.documents import kind
 from fixtures.parties import Endpoint, fresh, now, serving
-from fixtures.world import BEWINDVOERDER, INCASSO, SE, SHV, SHV_FASE_1, Entry, World, the_usual
+from fixtures.world import (
+    BEWINDVOERDER,
+    PUBLIEKE_SE,
+    SE,
+    SHV,
+    SHV_FASE_1,
+    Entry,
+    World,
+    the_usual,
+)
 from gateway.message import Json, Kind, Oin
 from tests.conftest import CANARIES, NewWorld
 from tests.e2e.here import NOTICE, Here, a_notice, reference_of, started
@@ -24,23 +33,37 @@ from tests.e2e.operator import Said, operator, operator_json
 from tests.servers.party import eventually
 
 LEAD = kind("schuldregeling", "Kennisgeving")
+FURTHER = kind("schuldregeling", "StatusberichtShv")
 NO, BUSY = 422, 503
 QUICKLY = "{ eerste_wachttijd = 0.05, langste_wachttijd = 0.1 }"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A running gateway, and the endpoint of its creditor."""
+    """A running gateway, and the endpoint of its creditor.
+
+    Attributes:
+        begun: Conversations in which something was said.
+    """
 
     here: Here
     endpoint: Endpoint
+    begun: set[str] = field(default_factory=set)
 
     @property
     def world(self) -> World:
         return self.here.world
 
     async def tell(self, *, which: Kind = NOTICE, sender: Oin = SHV, talk: str = "") -> str:
-        """Send one message to the creditor; gives its referentienummer."""
+        """Send one message to the creditor; gives its referentienummer.
+
+        Args:
+            which: What begins a conversation; what follows in it is a StatusberichtShv.
+        """
+        if talk in self.begun:
+            which = FURTHER
+        elif talk:
+            self.begun.add(talk)
         made = a_notice(which=which, sender=sender, conversation=talk or None)
         author = self.here.reach.creditor(sender)
         answer = await author.send(which, made)
@@ -123,7 +146,8 @@ class a_scene:  # noqa: N801 - reads as what it gives
         creditor = Entry(
             SE, "Energie Voorbeeld B.V.", "schuldeiser", kanaal="push", vorm="xml", more=entry
         )
-        world = self._new(self._folder / "gateway", the_usual(se=creditor))
+        other = Entry(SHV_FASE_1, "Wijkteam Voorbeeld", "shv-fase-1 shv-fase-2")
+        world = self._new(self._folder / "gateway", the_usual(se=creditor, shv_fase1=other))
         here = await self._stack.enter_async_context(started(world))
         return Scene(here, endpoint)
 
@@ -418,11 +442,11 @@ async def test_a_number_that_does_not_exist_is_said_to_be_unknown(scene: Scene) 
 
 async def test_dead_letters_of_one_party_do_not_hold_up_others(scene: Scene) -> None:
     await scene.dead()
-    made = a_notice(recipient=INCASSO)
+    made = a_notice(recipient=PUBLIEKE_SE)
 
     answer = await scene.here.post(scene.here.signed(made))
 
     assert answer.status_code == 202
-    (ready,) = await scene.here.party(INCASSO).collect()
+    (ready,) = await scene.here.party(PUBLIEKE_SE).collect()
     assert reference_of(made) in str(ready)
     assert await asyncio.wait_for(scene.here.party(BEWINDVOERDER).collect(), 10) == []

@@ -156,8 +156,8 @@ modules = ["vish"]
 kleur = "blauw"
 
 [[machtiging]]
-houder = "{se}"
-namens = "{stranger}"
+houder = "{stranger}"
+namens = "{se}"
 module = "vish"
 van = 2026-02-01
 tot_en_met = 2026-01-01
@@ -180,7 +180,7 @@ def test_a_wrong_file_is_refused_whole_with_every_problem_at_once(world: World) 
     assert f"partij {OVERIGE_SHV}: appears 2 times" in said
     assert f"partij {OVERIGE_SHV}: kleur" in problems
     assert "tot_en_met lies before van" in said
-    assert "machtiging nr 1: namens is no partij" in said
+    assert "machtiging nr 1: houder is no partij" in said
     assert version(world) == 1
 
 

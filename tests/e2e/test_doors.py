@@ -12,11 +12,12 @@ from typing import Any, NoReturn
 import httpx
 import pytest
 
+from fixtures.documents import kind
 from fixtures.parties import fresh, serving
 from fixtures.world import (
     BEWINDVOERDER,
-    INCASSO,
     SE,
+    SHV_FASE_1,
     World,
 )
 from gateway.adapters.rest_in.factory import parties_app
@@ -24,10 +25,13 @@ from gateway.errors import LedgerUnavailable
 from gateway.message import Json, Receipt, Submission, as_bytes
 from tests.conftest import CANARIES
 from tests.e2e.doors import XML, Elsewhere, carries_what_it_must, openapi
-from tests.e2e.here import NOTICE, Here, Sent, a_notice
+from tests.e2e.here import Here, Sent, a_notice
 from tests.servers.party import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+INVENTORY = kind("schuldinventarisatie", "Saldoverzoek")
+GUARDIANSHIP = kind("bewindvoering", "BewindMelding")
 
 
 # Who may come in
@@ -84,7 +88,7 @@ async def test_a_signed_xml_message_needs_only_its_signature(here: Here) -> None
 
 async def test_a_party_may_choose_that_its_xml_needs_a_token_too(here: Here) -> None:
     strict = here.reach.creditor(BEWINDVOERDER)
-    body = strict.signed(NOTICE, a_notice(sender=BEWINDVOERDER))
+    body = strict.signed(GUARDIANSHIP, a_notice(which=GUARDIANSHIP, sender=BEWINDVOERDER))
 
     without = await here.post(here.as_xml(body))
     with_token = await here.post(here.as_xml(body, strict))
@@ -232,8 +236,9 @@ async def test_a_body_that_does_not_come_in_time_is_given_up(elsewhere: Elsewher
 
 
 async def test_a_party_above_its_quota_is_told_when_to_come_back(here: Here) -> None:
-    eager = here.reach.creditor(INCASSO)
-    bodies = [eager.signed(NOTICE, a_notice(sender=INCASSO)) for _ in range(3)]
+    eager = here.reach.creditor(SHV_FASE_1)
+    made = [a_notice(which=INVENTORY, sender=SHV_FASE_1) for _ in range(3)]
+    bodies = [eager.signed(INVENTORY, one) for one in made]
 
     answers = [await eager.send_bytes(body) for body in bodies]
 

@@ -17,9 +17,9 @@ from fixtures.parties import Peer, fresh
 from fixtures.world import (
     INCASSO,
     OVERIGE_SHV,
+    PUBLIEKE_SE,
     SE,
     SHV,
-    SHV_FASE_1,
 )
 from gateway.app import Gateway
 from gateway.message import Dialect, Door, Json, Oin, Received, Submission, as_bytes
@@ -43,10 +43,10 @@ async def collected(peer: Peer, made: Json) -> Json:
 
 
 async def test_a_long_poll_wakes_at_a_commit(here: Here) -> None:
-    waiting = here.party(SHV_FASE_1)
+    waiting = here.party(PUBLIEKE_SE)
     await waiting.authorization()
     poll = asyncio.create_task(waiting.get("/v1/postbus", wacht="30"))
-    made = a_notice(recipient=SHV_FASE_1)
+    made = a_notice(recipient=PUBLIEKE_SE)
 
     began = time.perf_counter()
     await here.post(here.signed(made))
@@ -263,9 +263,8 @@ async def test_messages_are_fetched_and_confirmed_by_thousands_a_minute(
     vorm: str, count: int, elsewhere: Elsewhere
 ) -> None:
     async with elsewhere() as here:
-        recipient, form = (SHV, Dialect.JSON) if vorm == "json" else (SE, Dialect.XML)
-        sender = SE if vorm == "json" else SHV
-        expected = fill(here.gateway, here, sender, recipient, count)
+        recipient, form = (PUBLIEKE_SE, Dialect.JSON) if vorm == "json" else (SE, Dialect.XML)
+        expected = fill(here.gateway, here, recipient, count)
         party = here.party(recipient)
         await party.authorization()
 
@@ -296,16 +295,13 @@ async def everything_of(party: Peer) -> AsyncIterator[Json]:
         after = page["volgende"]
 
 
-def fill(gateway: Gateway, here: Here, sender: Oin, recipient: Oin, count: int) -> list[str]:
-    """Record so many messages in conversations of ten, past the door to be quick."""
+def fill(gateway: Gateway, here: Here, recipient: Oin, count: int) -> list[str]:
+    """Record so many notices, each of a conversation of its own, past the door to be quick."""
     line = gateway.services.line
-    author = here.reach.creditor(sender)
-    made = a_notice(sender=sender, recipient=recipient)
     at = datetime.now(UTC)
-    received = Received(Door.REST_XML, Dialect.XML, author.signed(NOTICE, made), at)
-    first = examine(received, line)
-    conversations = [fresh() for _ in range(count // 10)]
-    submissions = [renumbered(first, conversations[number // 10]) for number in range(count)]
+    body = here.xml.signed(NOTICE, a_notice(recipient=recipient))
+    first = examine(Received(Door.REST_XML, Dialect.XML, body, at), line)
+    submissions = [renumbered(first, fresh()) for _ in range(count)]
     for start in range(0, count, 500):
         batch = submissions[start : start + 500]
         gateway.services.ledger.record(batch, admission(line), at)

@@ -16,7 +16,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from fixtures.documents import document, kind
 from fixtures.parties import CaseSystem, Creditor, fresh, now
 from fixtures.running import Reach, as_process
-from fixtures.world import SE, SHV, Entry, World
+from fixtures.world import MUNICIPALITY, SE, SHV, Entry, World, two_way
 from gateway import xml
 from gateway.message import Json
 from gateway.schemas import Catalogue
@@ -25,8 +25,10 @@ from tests.e2e.queue_party import queue_party, subscribed
 from tests.servers.party import eventually
 from tests.servers.rabbitmq import Broker
 
-OPGAVE = kind("schuldregeling", "SaldoverzoekAntwoord")
-MESSAGES = 300
+FIRST = kind("schuldregeling", "Saldoverzoek")
+FURTHER = kind("schuldregeling", "StatusberichtShv")
+CONVERSATIONS = 100
+MESSAGES = 3 * CONVERSATIONS
 SENDERS = 16
 BEFORE_THE_KILL = 100
 """So many are answered, and the rest is on its way or still to come, when it is killed."""
@@ -51,49 +53,53 @@ class Town:
 
 @dataclass
 class Load:
-    """A creditor's messages, and what it heard of each.
+    """The messages of one municipality to another, and what it heard of each.
 
     Attributes:
         bodies: Signed documents by referentienummer.
+        conversations: These numbers by conversation; each is begun before it goes on.
         receipts: Ontvangstbevestiging of every answered one.
     """
 
     bodies: dict[str, bytes]
+    conversations: list[list[str]]
     receipts: dict[str, Json] = field(default_factory=dict)
     enough: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     def signed(cls, creditor: Creditor) -> Load:
-        """Messages of a creditor to an SHV, three in each conversation."""
-        bodies = {}
-        conversation = fresh()
-        for number in range(MESSAGES):
-            conversation = fresh() if number % 3 == 0 else conversation
-            own = fresh()
-            made = document(
-                OPGAVE, reference=own, conversation=conversation, sender=SE, recipient=SHV, at=now()
-            )
-            bodies[own] = creditor.signed(OPGAVE, made)
-        return cls(bodies)
+        """Messages of SE to SHV, three in each conversation."""
+        bodies, conversations = {}, []
+        for _ in range(CONVERSATIONS):
+            talk = fresh()
+            conversations.append([fresh() for _ in range(3)])
+            for own, which in zip(conversations[-1], (FIRST, FURTHER, FURTHER), strict=True):
+                made = document(
+                    which, reference=own, conversation=talk, sender=SE, recipient=SHV, at=now()
+                )
+                bodies[own] = creditor.signed(which, made)
+        return cls(bodies, conversations)
 
     async def send(self, creditor: Creditor) -> None:
         """Send what has no answer yet, over many connections, until the gateway is gone."""
-        waiting = [own for own in self.bodies if own not in self.receipts]
+        waiting = list(self.conversations)
         async with asyncio.TaskGroup() as group:
             for _ in range(SENDERS):
                 group.create_task(self._send_on(creditor, waiting))
 
-    async def _send_on(self, creditor: Creditor, waiting: list[str]) -> None:
+    async def _send_on(self, creditor: Creditor, waiting: list[list[str]]) -> None:
         while waiting:
-            own = waiting.pop(0)
-            try:
-                answer = await creditor.send_bytes(self.bodies[own])
-            except httpx.HTTPError:
-                return
-            assert answer.is_success, answer.text
-            self.receipts[own] = receipt_of(creditor, answer)
-            if len(self.receipts) >= BEFORE_THE_KILL:
-                self.enough.set()
+            for own in waiting.pop(0):
+                if own in self.receipts:
+                    continue
+                try:
+                    answer = await creditor.send_bytes(self.bodies[own])
+                except httpx.HTTPError:
+                    return
+                assert answer.is_success, answer.text
+                self.receipts[own] = receipt_of(creditor, answer)
+                if len(self.receipts) >= BEFORE_THE_KILL:
+                    self.enough.set()
 
 
 def receipt_of(creditor: Creditor, answer: httpx.Response) -> Json:
@@ -115,12 +121,8 @@ def town(
 ) -> Town:
     """An SHV with a postbus on SQLite, or with a queue on PostgreSQL and RabbitMQ."""
     by_queue = request.param == "broker"
-    entries = [
-        Entry(SE, "Energie Voorbeeld B.V.", "schuldeiser", vorm="xml"),
-        Entry(
-            SHV, "Gemeente Voorbeeldstad", "shv-fase-2", kanaal="queue" if by_queue else "postbus"
-        ),
-    ]
+    channel = "queue" if by_queue else "postbus"
+    entries = two_way(shv=Entry(SHV, "Gemeente Voorbeeldstad", MUNICIPALITY, kanaal=channel))
     if not by_queue:
         return Town(new_world(tmp_path / "gateway", entries), catalogue)
     broker: Broker = request.getfixturevalue("broker")

@@ -48,6 +48,7 @@ pytestmark = pytest.mark.broker
 
 SALDOVERZOEK = kind("schuldregeling", "Saldoverzoek")
 OPGAVE = kind("schuldregeling", "SaldoverzoekAntwoord")
+STATUS = kind("schuldregeling", "StatusberichtSe")
 
 SOON = {"herhalen": "{ eerste_wachttijd = 0.2, langste_wachttijd = 0.5 }"}
 LIMIT = Limits().deliveries
@@ -60,7 +61,7 @@ def by_queue(oin: Oin, naam: str, rol: str) -> Entry:
 
 PARTIES = the_usual(
     shv=by_queue(SHV, "Gemeente Voorbeeldstad", "shv-fase-2"),
-    shv_fase1=by_queue(SHV_FASE_1, "Wijkteam Voorbeeld", "shv-fase-1"),
+    shv_fase1=by_queue(SHV_FASE_1, "Wijkteam Voorbeeld", "shv-fase-1 shv-fase-2"),
 )
 
 
@@ -84,9 +85,19 @@ class Scene:
             yield party
 
     async def tell(self, oin: Oin = SHV, *, conversation: str | None = None) -> str:
-        """Have the creditor send an SHV something; returns its referentienummer."""
-        made = told(OPGAVE, SE, oin, conversation=conversation)
-        answer = await self.se.send(OPGAVE, made)
+        """Have the creditor answer what an SHV asked; returns the number of the answer."""
+        talk = conversation or fresh()
+        question = told(SALDOVERZOEK, oin, SE, conversation=talk)
+        await self._send(self.reach.creditor(oin), SALDOVERZOEK, question)
+        made = told(OPGAVE, SE, oin, conversation=talk, cross=reference(question))
+        return await self._send(self.se, OPGAVE, made)
+
+    async def tell_more(self, conversation: str) -> str:
+        """Have the creditor say how it stands; returns the referentienummer."""
+        return await self._send(self.se, STATUS, told(STATUS, SE, SHV, conversation=conversation))
+
+    async def _send(self, author: Creditor, which: Kind, made: Json) -> str:
+        answer = await author.send(which, made)
         assert answer.status_code == httpx.codes.ACCEPTED, answer.text
         return reference(made)
 
@@ -130,7 +141,14 @@ async def scene(new_world: NewWorld, tmp_path: Path, broker: Broker) -> AsyncIte
         yield Scene(gateway, reach, broker, reach.creditor(SE))
 
 
-def told(which: Kind, sender: Oin, recipient: Oin, *, conversation: str | None = None) -> Json:
+def told(
+    which: Kind,
+    sender: Oin,
+    recipient: Oin,
+    *,
+    conversation: str | None = None,
+    cross: str | None = None,
+) -> Json:
     """An example message under a fresh referentienummer."""
     return document(
         which,
@@ -139,6 +157,7 @@ def told(which: Kind, sender: Oin, recipient: Oin, *, conversation: str | None =
         sender=sender,
         recipient=recipient,
         at=now(),
+        cross=cross,
     )
 
 
@@ -305,7 +324,7 @@ async def test_confirming_by_event_ends_a_delivery_and_lets_its_successor_go(
 ) -> None:
     conversation = fresh()
     first = await scene.tell(conversation=conversation)
-    second = await scene.tell(conversation=conversation)
+    second = await scene.tell_more(conversation)
     async with scene.party() as shv:
         event = await shv.take()
         assert event["subject"] == first
@@ -495,7 +514,7 @@ async def test_without_a_broker_accepting_goes_on_and_deliveries_follow_when_it_
 async def test_a_new_party_has_its_queue_within_five_seconds_and_disturbs_nobody(
     scene: Scene,
 ) -> None:
-    newcomer = by_queue(OVERIGE_SHV, "Hulp Voorbeeld", "overige-shv")
+    newcomer = by_queue(OVERIGE_SHV, "Gemeente Nieuwkomer", "shv-fase-2")
     entries = [entry for entry in PARTIES if entry.oin != OVERIGE_SHV]
 
     scene.world.apply([*entries, newcomer])

@@ -1,4 +1,4 @@
-"""Messages that flow from a creditor to a municipality by queue, while the broker has trouble.
+"""Messages that flow from one municipality to another by queue, while the broker has trouble.
 
 What must always hold in the end is in one place: ``Flow.settle``.
 """
@@ -20,33 +20,34 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from fixtures.documents import document, kind
 from fixtures.parties import CaseSystem, fresh, now
 from fixtures.running import Reach, in_process
-from fixtures.world import SE, SHV, Entry, World
+from fixtures.world import MUNICIPALITY, SE, SHV, Entry, World, two_way
 from gateway import json
 from gateway.adapters.rabbitmq.events import BEVESTIGING, CLOUDEVENTS
 from gateway.adapters.rabbitmq.topology import GESTRAND, party_queue
 from gateway.app import Gateway
-from gateway.message import as_bytes
+from gateway.message import Kind, as_bytes
 from gateway.record import DeadLetterFilter
 from tests.fault.conftest import Counts
 from tests.servers.party import at_broker, depth, eventually, submit
 
-OPGAVE = kind("schuldregeling", "SaldoverzoekAntwoord")
+FIRST = kind("schuldregeling", "Saldoverzoek")
+FURTHER = kind("schuldregeling", "StatusberichtShv")
 SENDERS = 4
 PER_SECOND = 10.0
 """Messages of one sender, at most."""
 SETTLES_WITHIN = 60.0
 LOST: tuple[type[BaseException], ...] = (*CONNECTION_EXCEPTIONS, TimeoutError, OSError)
 
-PARTIES = [
-    Entry(SE, "Energie Voorbeeld B.V.", "schuldeiser"),
-    Entry(
+PARTIES = two_way(
+    se=Entry(SE, "Gemeente Voorbeelddorp", MUNICIPALITY),
+    shv=Entry(
         SHV,
         "Gemeente Voorbeeldstad",
-        "shv-fase-2",
+        MUNICIPALITY,
         kanaal="queue",
         more={"herhalen": "{ eerste_wachttijd = 0.2, langste_wachttijd = 0.5 }"},
     ),
-]
+)
 
 
 @asynccontextmanager
@@ -62,7 +63,7 @@ async def _connected(url: str) -> AsyncIterator[AbstractChannel]:
 
 @dataclass
 class Subscriber:
-    """The municipality's system: takes, confirms by event, acknowledges, and always comes back.
+    """The system of who reads: takes, confirms by event, acknowledges, and always comes back.
 
     Attributes:
         references: Referentienummer by delivery id.
@@ -126,7 +127,7 @@ class Subscriber:
 
 @dataclass
 class Flow:
-    """A gateway with a creditor that sends and a municipality that reads.
+    """A gateway with a municipality that sends and one that reads.
 
     Attributes:
         accepted: Referentienummers that were answered with 202.
@@ -158,17 +159,17 @@ class Flow:
     async def _send(self, enough: asyncio.Event) -> None:
         while not enough.is_set():
             conversation = fresh()
-            for _ in range(3):
-                await self.tell(conversation)
+            for which in (FIRST, FURTHER, FURTHER):
+                await self.tell(which, conversation)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(1 / PER_SECOND):
                         await enough.wait()
 
-    async def tell(self, conversation: str | None = None) -> str:
+    async def tell(self, which: Kind = FIRST, conversation: str | None = None) -> str:
         """One message; the gateway must accept it, whatever is the matter with the broker."""
         own = fresh()
         made = document(
-            OPGAVE,
+            which,
             reference=own,
             conversation=conversation or fresh(),
             sender=SE,

@@ -21,6 +21,8 @@ from gateway.adapters.jades import sign_digest
 from gateway.message import Json, as_bytes
 
 MIB = 1024 * 1024
+PART_BYTES = 256 * 1024
+"""How much of a request lies in this process, waiting to be sent."""
 
 
 def resident(pid: int, *, peak: bool = False) -> float:
@@ -77,7 +79,10 @@ class Connection:
         if self._open is None:
             self._open = await connect(self.url)
         reader, writer = self._open
-        writer.write(request)
+        with contextlib.suppress(ConnectionError):  # answered and closed before it heard all
+            for start in range(0, len(request), PART_BYTES):
+                writer.write(request[start : start + PART_BYTES])
+                await writer.drain()
         head = await reader.readuntil(b"\r\n\r\n")
         lines = head.decode("latin-1").lower().split("\r\n")
         headers = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)

@@ -1,4 +1,8 @@
-"""A creditor that sends each message until it is answered, as the contract asks of a sender."""
+"""A party that sends each message until it is answered, as the contract asks of a sender.
+
+It is a municipality that writes to other municipalities: a helper that may begin a conversation
+with each. What follows in a conversation is sent when its first message was answered.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import httpx
@@ -15,7 +20,8 @@ from fixtures.parties import Creditor, fresh, now
 from fixtures.world import OVERIGE_SHV, SE, SHV
 from tests.servers.party import eventually
 
-OPGAVE = kind("schuldregeling", "SaldoverzoekAntwoord")
+FIRST = kind("schuldregeling", "Saldoverzoek")
+FURTHER = kind("schuldregeling", "StatusberichtShv")
 SENDERS = 8
 MESSAGES = 450
 """So many are signed once in a run; every town has its own ledger, so all may use them."""
@@ -26,38 +32,50 @@ ALONE_EVERY = 10
 
 @dataclass(frozen=True)
 class Signed:
-    """A creditor's messages.
+    """The messages of SE.
 
     Attributes:
         bodies: Signed documents by referentienummer.
+        first: The first of its conversation, for each that follows one.
         alone: Those for the SHV that nothing follows in their conversation.
     """
 
     bodies: Mapping[str, bytes]
+    first: Mapping[str, str]
     alone: frozenset[str]
 
+    def some(self, count: int, *, only_first: bool = False) -> Signed:
+        """So many of these; every first one comes before what follows it."""
+        chosen = (own for own in self.bodies if not (only_first and own in self.first))
+        bodies = {own: self.bodies[own] for own in islice(chosen, count)}
+        return Signed(bodies, self.first, self.alone)
 
-def signed_messages(creditor: Creditor) -> Signed:
-    bodies, alone = {}, set()
-    conversation, recipient = fresh(), SHV
+
+def signed_messages(author: Creditor) -> Signed:
+    bodies, first, alone = {}, {}, set()
+    conversation, recipient, begun_by = fresh(), SHV, ""
     for number in range(MESSAGES):
         own, place = fresh(), number % ALONE_EVERY
+        begins = place == 0 or place % 3 == 1
         if place % 3 == 1:
             recipient = OVERIGE_SHV if recipient == SHV else SHV
         if place == 0:
             alone.add(own)
-        if place == 0 or place % 3 == 1:
-            conversation = fresh()
+        if begins:
+            conversation, begun_by = fresh(), own
+        else:
+            first[own] = begun_by
+        which = FIRST if begins else FURTHER
         made = document(
-            OPGAVE,
+            which,
             reference=own,
             conversation=conversation,
             sender=SE,
             recipient=SHV if place == 0 else recipient,
             at=now(),
         )
-        bodies[own] = creditor.signed(OPGAVE, made)
-    return Signed(bodies, frozenset(alone))
+        bodies[own] = author.signed(which, made)
+    return Signed(bodies, first, frozenset(alone))
 
 
 @dataclass
@@ -103,10 +121,9 @@ def a_client() -> httpx.AsyncClient:
 
 @dataclass
 class Load:
-    """A creditor's messages, and what it heard of each.
+    """The messages of a party, and what it heard of each.
 
     Attributes:
-        bodies: Signed documents by referentienummer.
         pause: Seconds between two messages of one sender.
         again: Begin again with the first when the last is answered.
         asked: How many answers said yes, those to repeats too.
@@ -115,7 +132,7 @@ class Load:
         failed: How often a request got another answer or none, by what it got.
     """
 
-    bodies: Mapping[str, bytes]
+    signed: Signed
     doors: Doors
     pause: float = 0.0
     again: bool = False
@@ -125,9 +142,24 @@ class Load:
     failed: Counter[str] = field(default_factory=Counter)
     _answered: asyncio.Condition = field(default_factory=asyncio.Condition)
 
+    @property
+    def bodies(self) -> Mapping[str, bytes]:
+        """Signed documents by referentienummer."""
+        return self.signed.bodies
+
+    def _may_go(self) -> list[str]:
+        """What begins a conversation, or follows in one that is begun."""
+        first = self.signed.first
+        return [own for own in self.bodies if own not in first or first[own] in self.receipts]
+
+    def _follow(self, begun_by: str) -> list[str]:
+        """What follows in the conversation that this one began."""
+        first = self.signed.first
+        return [own for own in self.bodies if first.get(own) == begun_by]
+
     async def send(self) -> None:
         """Send each until it is answered, over many connections."""
-        waiting = [own for own in self.bodies if own not in self.receipts]
+        waiting = [own for own in self._may_go() if own not in self.receipts]
         async with a_client() as client, asyncio.TaskGroup() as group:
             for _ in range(SENDERS):
                 group.create_task(self._send_on(client, waiting))
@@ -135,12 +167,15 @@ class Load:
     async def _send_on(self, client: httpx.AsyncClient, waiting: list[str]) -> None:
         while waiting or self.again:
             if not waiting:
-                waiting.extend(self.bodies)
+                waiting.extend(self._may_go())
             own = waiting.pop(0)
+            is_new = own not in self.receipts
             heard = await self._try(client, own)
             if heard is not None:
                 self.failed[heard] += 1
                 waiting.append(own)
+            elif is_new:
+                waiting[:0] = self._follow(own)
             # a sender that repeats leaves some time in between
             await asyncio.sleep(self.pause if heard is None else 0.1)
 

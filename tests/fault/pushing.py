@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from fixtures.documents import kind
 from fixtures.parties import fresh
-from fixtures.world import INCASSO, SE, SHV, Entry, the_usual
+from fixtures.world import PUBLIEKE_SE, SE, SHV, Entry, the_usual
 from gateway.message import Oin
 from tests.conftest import NewWorld
 from tests.e2e.here import NOTICE, Here, a_notice, started
@@ -19,6 +20,7 @@ from tests.e2e.operator import operator, operator_json
 from tests.servers.endpoint import Act, Peer, a_peer, says
 from tests.servers.party import eventually
 
+FURTHER = kind("schuldregeling", "StatusberichtShv")
 QUICKLY = "{ eerste_wachttijd = 0.05, langste_wachttijd = 0.1 }"
 PATIENCE_SECONDS = 0.4
 """How long the gateway waits for an answer of the endpoint that fails."""
@@ -63,20 +65,30 @@ class Faulty:
 
 @dataclass(frozen=True)
 class Scene:
-    """The gateway, the endpoint that fails (of SE) and one that is well (of INCASSO)."""
+    """The gateway, the endpoint that fails (of SE) and one that is well (of PUBLIEKE_SE).
+
+    Attributes:
+        begun: Conversations in which something was said.
+    """
 
     here: Here
     faulty: Faulty
     endpoint: Peer
     well: Peer
+    begun: set[str] = field(default_factory=set)
 
     async def tell(
         self, recipient: Oin = SE, *, talk: str | None = None, reference: str | None = None
     ) -> str:
-        """Have one message accepted; gives its referentienummer."""
-        reference = reference or fresh()
-        made = a_notice(recipient=recipient, conversation=talk, reference=reference)
-        answer = await self.here.post(self.here.signed(made))
+        """Have one message accepted; gives its referentienummer.
+
+        A conversation begins with a notice and goes on with status messages.
+        """
+        reference, talk = reference or fresh(), talk or fresh()
+        which = FURTHER if talk in self.begun else NOTICE
+        self.begun.add(talk)
+        made = a_notice(which=which, recipient=recipient, conversation=talk, reference=reference)
+        answer = await self.here.post(self.here.signed(made, which))
         assert answer.status_code == 202, answer.text
         return reference
 
@@ -141,12 +153,12 @@ def a_pushed(oin: Oin, naam: str, rol: str, address: str, **more: str) -> Entry:
     return Entry(oin, naam, rol, kanaal="push", vorm="xml", more=keys)
 
 
-def two_endpoints(se: str, incasso: str) -> list[Entry]:
+def two_endpoints(se: str, publieke_se: str) -> list[Entry]:
     """The usual parties, of which these two have an endpoint."""
     patience = {"wachttijd_seconden": str(PATIENCE_SECONDS)}
     return the_usual(
         se=a_pushed(SE, "Energie Voorbeeld B.V.", "schuldeiser", se, **patience),
-        incasso=a_pushed(INCASSO, "Incasso Voorbeeld", "incassobureau", incasso),
+        publieke_se=a_pushed(PUBLIEKE_SE, "Rijk Voorbeeld", "schuldeiser", publieke_se),
     )
 
 

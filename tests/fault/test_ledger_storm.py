@@ -17,7 +17,7 @@ from gateway.adapters.ledger import tables
 from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
 from gateway.adapters.ledger.migrate import migrate
 from gateway.delivery import Reason, State
-from gateway.message import Admitted, Channel, Delivery, Oin, Submission
+from gateway.message import Admitted, Channel, Delivery, Oin, Submission, Talk
 from gateway.record import Stranding
 from tests.conformance.delivering import LEASE, at_once, conclude, dead, ids_of, lend, rows, told
 from tests.conformance.submissions import (
@@ -69,7 +69,7 @@ class Storm:
             delivery_id=a_uuid(luck.random()),
         )
 
-    def admit(self, submission: Submission) -> Admitted:
+    def admit(self, submission: Submission, talk: Talk) -> Admitted:
         kind = int(submission.message.header.referentienummer[:4], 16)
         channel = Channel.QUEUE if kind % 2 else Channel.PUSH
         return admitting(
@@ -77,7 +77,7 @@ class Storm:
             awaits_confirmation=kind % 5 > 0,
             blocks=kind % 7 > 0,
             overtakes=kind % 11 == 0,
-        )(submission)
+        )(submission, talk)
 
     def deliver(self, ledger: SqlLedger, who: int) -> None:
         luck = self.luck(f"deliver {who}")

@@ -15,7 +15,7 @@ import pytest
 
 from fixtures.parties import Creditor, fresh
 from fixtures.running import Reach, as_process
-from fixtures.world import INCASSO, PUBLIEKE_SE, SE, SHV, Entry, the_usual
+from fixtures.world import PUBLIEKE_SE, SE, SHV, STRANGER, Entry, the_usual
 from gateway.message import Oin
 from gateway.schemas import Catalogue
 from tests.conftest import NewWorld
@@ -80,7 +80,7 @@ async def a_phase(url: str, shv: Creditor, healthy: Clocked, neighbours: Sequenc
     """A message to the healthy party and one to each neighbour, at an even pace."""
     numbers = [fresh() for _ in range(SAMPLES)]
     posts = [
-        an_xml_post(shv.signed(NOTICE, a_notice(recipient=INCASSO, reference=n))) for n in numbers
+        an_xml_post(shv.signed(NOTICE, a_notice(recipient=STRANGER, reference=n))) for n in numbers
     ]
     asides = [
         [an_xml_post(shv.signed(NOTICE, a_notice(recipient=oin))) for oin in neighbours]
@@ -117,11 +117,11 @@ async def test_a_silent_and_a_dead_neighbour_at_most_double_what_a_healthy_party
 ) -> None:
     slow, healthy = Switch(), Clocked()
     stack = contextlib.AsyncExitStack()
-    async with stack, a_peer(slow) as se, a_peer(healthy) as incasso:
-        healthy.peer = incasso
+    async with stack, a_peer(slow) as se, a_peer(healthy) as third:
+        healthy.peer = third
         dying = a_peer(YES)
         dead = await dying.__aenter__()
-        world = new_world(tmp_path / "gateway", parties(se.port, incasso.port, dead.port))
+        world = new_world(tmp_path / "gateway", parties(se.port, third.port, dead.port))
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=30))
         shv = Reach(world, catalogue, client).creditor(SHV)
         with as_process(world):
@@ -147,7 +147,7 @@ def parties(slow: int, healthy: int, dead: int) -> list[Entry]:
     """Three parties with an endpoint on these ports."""
     address = "http://127.0.0.1:{}/in"
     return the_usual(
+        third=a_pushed(STRANGER, "Zorg Voorbeeld", "schuldeiser", address.format(healthy)),
         se=a_pushed(SE, "Energie Voorbeeld B.V.", "schuldeiser", address.format(slow)),
-        incasso=a_pushed(INCASSO, "Incasso Voorbeeld", "incassobureau", address.format(healthy)),
         publieke_se=a_pushed(PUBLIEKE_SE, "Rijk Voorbeeld", "schuldeiser", address.format(dead)),
     )

@@ -22,6 +22,7 @@ from fixtures.documents import document, kind
 from fixtures.keyring import a_keyring
 from fixtures.parties import fresh
 from fixtures.pki import Pki
+from fixtures.rules import courses
 from fixtures.world import GATEWAY, SE, SHV, Entry, World
 from gateway.adapters.jades import sign_digest
 from gateway.adapters.keys import GatewayKeys
@@ -51,6 +52,7 @@ NOON = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 LEASE = timedelta(minutes=1)
 IN_BETWEEN = "in between"
 SALDOVERZOEK = kind("schuldregeling", "Saldoverzoek")
+STATUS = kind("schuldregeling", "StatusberichtShv")
 
 
 class Crash(BaseException):
@@ -121,6 +123,7 @@ class Life:
         self.line = replace(
             self.line,
             directory=lambda: directory,
+            courses=courses(directory),
             clock=lambda: self.now,
             record=self.record,
             channels={self.channel: self},
@@ -240,11 +243,11 @@ def two_messages(pki: Pki) -> dict[str, Received]:
     sender, conversation = pki.party(SHV), fresh()
     assert isinstance(sender.key, rsa.RSAPrivateKey)
     made = {}
-    for _ in range(2):
+    for which in (SALDOVERZOEK, STATUS):
         number = fresh()
         body = as_bytes(
             document(
-                SALDOVERZOEK,
+                which,
                 reference=number,
                 conversation=conversation,
                 sender=SHV,
@@ -284,6 +287,7 @@ def a_line(world: World, catalogue: Catalogue) -> Line:
         url=world.settings.url,
         skew=timedelta(minutes=1),
         directory=lambda: EMPTY,
+        courses=courses(),
         clock=lambda: NOON,
         draw=fresh,
         jitter=lambda: 0.5,

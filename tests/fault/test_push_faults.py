@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.parties import fresh
-from fixtures.world import INCASSO
+from fixtures.world import PUBLIEKE_SE
 from tests.conftest import NewWorld
 from tests.fault.conftest import Counts
 from tests.fault.pushing import TAKEN, Attempt, a_scene
@@ -85,7 +85,7 @@ async def test_a_message_that_meets_a_fault_is_brought_again_under_its_own_id_an
     async with a_scene(tmp_path, new_world, [act, act], target=target) as scene:
         first = await scene.tell(talk=talk, reference=target)
         second = await scene.tell(talk=talk)
-        aside, other = await scene.tell(), await scene.tell(INCASSO)
+        aside, other = await scene.tell(), await scene.tell(PUBLIEKE_SE)
 
         await scene.until("bevestigd", first, second, aside, other)
 
@@ -110,7 +110,7 @@ async def test_a_no_inside_a_200_is_a_dead_letter_at_once_and_others_go_on(
         first = await scene.tell(talk=talk, reference=target)
         await scene.until("gestrand", first)
         second = await scene.tell(talk=talk)
-        aside, other = await scene.tell(), await scene.tell(INCASSO)
+        aside, other = await scene.tell(), await scene.tell(PUBLIEKE_SE)
 
         await scene.until("bevestigd", aside, other)
 
@@ -152,7 +152,7 @@ async def test_an_endpoint_that_says_when_is_not_asked_before_that(
         asked = "1" if form == "seconds" else format_datetime(when, usegmt=True)
         scene.faulty.faults.append(says(status, Retry_After=asked))
         await scene.tell(reference=target)
-        other = await scene.tell(INCASSO)
+        other = await scene.tell(PUBLIEKE_SE)
         await scene.until("bevestigd", other, target)
 
         assert scene.attempts(target) == [later(str(status)), TAKEN]

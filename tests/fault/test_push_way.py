@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 
 from fixtures.parties import fresh
-from fixtures.world import INCASSO, SE, the_usual
+from fixtures.world import PUBLIEKE_SE, SE, the_usual
 from tests.conftest import NewWorld
 from tests.e2e.here import started
 from tests.fault.conftest import Counts
@@ -31,8 +31,8 @@ async def test_what_waits_for_an_endpoint_that_is_down_arrives_in_order_when_it_
                 se=a_pushed(
                     SE, "Energie", "schuldeiser", f"http://127.0.0.1:{port}/in", herhalen=SLOWLY
                 ),
-                incasso=a_pushed(
-                    INCASSO, "Incasso", "incassobureau", f"http://127.0.0.1:{well.port}/in"
+                publieke_se=a_pushed(
+                    PUBLIEKE_SE, "Rijk", "schuldeiser", f"http://127.0.0.1:{well.port}/in"
                 ),
             ),
         )
@@ -40,7 +40,7 @@ async def test_what_waits_for_an_endpoint_that_is_down_arrives_in_order_when_it_
             scene = Scene(here, faulty, well, well)
             talk = fresh()
             first, second = await scene.tell(talk=talk), await scene.tell(talk=talk)
-            other = await scene.tell(INCASSO)
+            other = await scene.tell(PUBLIEKE_SE)
             await scene.until("bevestigd", other)
             await eventually(lambda: len(scene.attempts(first)) >= 1, "it was tried")
 

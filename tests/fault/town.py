@@ -1,7 +1,7 @@
-"""A town under load: gateway processes, a creditor that sends, two SHVs that take.
+"""A town under load: gateway processes, a municipality that sends, two that take.
 
-The creditor sends each message until it is answered, as the contract asks of a sender. One SHV
-reads its queue (where there is a broker) and the other its postbus; both confirm what they take.
+The one sends each message until it is answered, as the contract asks of a sender. Of the others,
+one reads its queue (where there is a broker) and one its postbus; both confirm what they take.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import httpx
 from aio_pika.abc import AbstractIncomingMessage
 
 from fixtures.parties import ASSERTION, CaseSystem, Creditor, fresh, now
-from fixtures.world import OVERIGE_SHV, SE, SHV, Entry, World
+from fixtures.world import MUNICIPALITY, OVERIGE_SHV, SE, SHV, Entry, World, two_way
 from gateway import json
 from gateway.adapters.tokens import client_assertion
 from gateway.message import Json, Oin
@@ -35,14 +35,9 @@ LEASES_RUN_OUT = 120.0
 
 
 def the_parties(*, by_queue: bool) -> list[Entry]:
-    """A creditor and two SHVs."""
-    return [
-        Entry(SE, "Energie Voorbeeld B.V.", "schuldeiser", vorm="xml"),
-        Entry(
-            SHV, "Gemeente Voorbeeldstad", "shv-fase-2", kanaal="queue" if by_queue else "postbus"
-        ),
-        Entry(OVERIGE_SHV, "Hulp Voorbeeld", "overige-shv"),
-    ]
+    """SE, which sends, SHV by queue or postbus, and OVERIGE_SHV by postbus."""
+    channel = "queue" if by_queue else "postbus"
+    return two_way(shv=Entry(SHV, "Gemeente Voorbeeldstad", MUNICIPALITY, kanaal=channel))
 
 
 _SIGNED: dict[Path, Signed] = {}
@@ -68,23 +63,23 @@ def a_town(
     world = new_world(folder, entries, broker=url, **given)
     identity = world.pki.party(SE)
     if identity.cert_path not in _SIGNED:
-        creditor = Creditor(
+        author = Creditor(
             identity, world.settings.url, catalogue, httpx.AsyncClient(), world.gateway_certificate
         )
-        _SIGNED[identity.cert_path] = signed_messages(creditor)
+        _SIGNED[identity.cert_path] = signed_messages(author)
     return Town(world, catalogue, _SIGNED[identity.cert_path], broker)
 
 
 @dataclass
 class Taken:
-    """What reached the SHVs.
+    """What reached the two.
 
     Attributes:
         references: Referentienummer by delivery id.
         order: Volgnummers as they first came, by conversation.
         repeats: How often something came again.
         failed: How often a request of theirs failed, by what it got.
-        rejected: Referentienummers that the SHV with the queue rejects.
+        rejected: Referentienummers that who has the queue rejects.
     """
 
     references: dict[str, str] = field(default_factory=dict)
@@ -108,7 +103,7 @@ class Town:
     """A world whose gateway processes a test starts, and the people in it.
 
     Attributes:
-        broker: None where both SHVs have a postbus.
+        broker: None where both have a postbus.
     """
 
     world: World
@@ -116,14 +111,24 @@ class Town:
     signed: Signed
     broker: Broker | None = None
 
-    def load(self, *processes: GatewayProcess, count: int = MESSAGES, pause: float = 0.0) -> Load:
-        """The creditor, who has sent nothing yet, before the doors of these."""
-        chosen = dict(list(self.signed.bodies.items())[:count])
+    def load(
+        self,
+        *processes: GatewayProcess,
+        count: int = MESSAGES,
+        pause: float = 0.0,
+        only_first: bool = False,
+    ) -> Load:
+        """Who sends, and has sent nothing yet, before the doors of these.
+
+        Args:
+            only_first: One message in each conversation.
+        """
+        chosen = self.signed.some(count, only_first=only_first)
         return Load(chosen, Doors([each.url for each in processes]), pause)
 
     @asynccontextmanager
     async def taking(self, doors: Doors, *, rejected: Collection[str] = ()) -> AsyncIterator[Taken]:
-        """The two SHVs take and confirm all that comes, for as long as this lasts."""
+        """The two take and confirm all that comes, for as long as this lasts."""
         taken = Taken(rejected=rejected)
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(a_client())
@@ -154,7 +159,7 @@ class Town:
 
 @dataclass(frozen=True)
 class Scene:
-    """A town in which the creditor is sending."""
+    """A town in which messages are being sent."""
 
     town: Town
     process: GatewayProcess
@@ -168,12 +173,14 @@ class Scene:
 
 
 @asynccontextmanager
-async def under_load(town: Town, *, count: int = MESSAGES) -> AsyncIterator[Scene]:
-    """One process in all roles, a creditor that sends, and SHVs that take."""
+async def under_load(
+    town: Town, *, count: int = MESSAGES, only_first: bool = False
+) -> AsyncIterator[Scene]:
+    """One process in all roles, who sends, and who take; see ``Town.load``."""
     process = GatewayProcess(town.world)
     with running(process):
         await process.until_ready()
-        load = town.load(process, count=count)
+        load = town.load(process, count=count, only_first=only_first)
         async with town.taking(load.doors) as taken:
             sending = asyncio.create_task(load.send())
             try:

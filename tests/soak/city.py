@@ -18,7 +18,16 @@ import httpx
 from fixtures.parties import CaseSystem, Creditor
 from fixtures.pki import make
 from fixtures.running import ROOT, AnyPeer
-from fixtures.world import OVERIGE_SHV, SE, SHV, Entry, World, lay_out, process_environment
+from fixtures.world import (
+    MUNICIPALITY,
+    OVERIGE_SHV,
+    SE,
+    SHV,
+    Entry,
+    World,
+    lay_out,
+    process_environment,
+)
 from gateway.adapters.rabbitmq.topology import permissions
 from gateway.message import Oin
 from gateway.schemas import Catalogue
@@ -99,9 +108,9 @@ def the_parties(push_address: str, changes: int = 0) -> list[Entry]:
     """The directory; every change is another version of it that means the same to the load."""
     patience = {"wachttijd_seconden": str(5 + changes % 2)}
     return [
-        a_pushed(SE, "Energie Voorbeeld B.V.", "schuldeiser", push_address, **RETRIES, **patience),
-        Entry(SHV, "Gemeente Voorbeeldstad", "shv-fase-2", kanaal="queue", more=RETRIES),
-        Entry(OVERIGE_SHV, f"Hulp Voorbeeld {changes}", "overige-shv"),
+        a_pushed(SE, "Gemeente Voorbeelddorp", MUNICIPALITY, push_address, **RETRIES, **patience),
+        Entry(SHV, "Gemeente Voorbeeldstad", MUNICIPALITY, kanaal="queue", more=RETRIES),
+        Entry(OVERIGE_SHV, f"Gemeente Voorbeelddam {changes}", MUNICIPALITY),
     ]
 
 

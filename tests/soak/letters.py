@@ -21,13 +21,14 @@ from gateway.adapters.jades import sign_digest
 from gateway.message import Oin, as_bytes
 from gateway.schemas import Catalogue
 
-OPGAVE = kind("schuldregeling", "SaldoverzoekAntwoord")
+QUESTION = kind("schuldregeling", "Saldoverzoek")
 NOTICE = kind("schuldregeling", "KennisgevingPubliek")
+FURTHER = kind("schuldregeling", "StatusberichtShv")
 
 QUEUE, POSTBUS, PUSH = "queue", "postbus", "push"
 CHANNELS = (QUEUE, POSTBUS, PUSH)
 RECIPIENTS = {QUEUE: SHV, POSTBUS: OVERIGE_SHV, PUSH: SE}
-"""Who is reached how. The creditor writes XML to both SHVs, and one SHV writes JSON to it."""
+"""Who is reached how. SE writes XML to both others, and SHV writes JSON to it."""
 
 LONGEST = 6
 """Messages in one conversation, at most."""
@@ -65,11 +66,23 @@ class Desk:
         self._parties: dict[Oin, Identity] = {each: pki.party(each) for each in (SE, SHV)}
 
     def letter(
-        self, channel: str, conversation: str, reference: str, *, signed: bool = True
+        self,
+        channel: str,
+        conversation: str,
+        reference: str,
+        *,
+        first: bool = True,
+        signed: bool = True,
     ) -> Letter:
-        """One message; without a signature where ``signed`` is not true."""
+        """One message.
+
+        Args:
+            first: It begins the conversation.
+            signed: False for one without a signature.
+        """
         sender = SHV if channel == PUSH else SE
-        which = NOTICE if channel == PUSH else OPGAVE
+        begins = NOTICE if channel == PUSH else QUESTION
+        which = begins if first else FURTHER
         made = document(
             which,
             reference=reference,
@@ -100,7 +113,9 @@ class Desk:
         for _ in range(AT_ONCE):
             channel, talk = draw.choice(CHANNELS), fresh()
             count = draw.randint(1, LONGEST)
-            made.append([self.letter(channel, talk, fresh()) for _ in range(count)])
+            made.append(
+                [self.letter(channel, talk, fresh(), first=place == 0) for place in range(count)]
+            )
         return made
 
 

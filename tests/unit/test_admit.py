@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 
 import pytest
 
 from fixtures.documents import document, kind
+from fixtures.rules import courses
 from fixtures.world import GATEWAY, SE, SHV, STRANGER
 from gateway.errors import Code, Refusal
 from gateway.message import (
+    Admitted,
     Canonical,
     Channel,
     Dialect,
@@ -22,11 +24,13 @@ from gateway.message import (
     Received,
     Signer,
     Submission,
+    Talk,
     Verified,
     as_bytes,
 )
 from gateway.routing.admit import OLDEST, admit
-from gateway.routing.directory import EMPTY, Directory, Party
+from gateway.routing.directory import EMPTY, Directory, Party, Succession
+from gateway.routing.rights import Rights
 from gateway.schemas.translate import header_of
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -34,13 +38,22 @@ SKEW = timedelta(seconds=60)
 ASK = kind("schuldregeling", "Saldoverzoek")
 
 
+RIGHTS = Rights()
+
+
 def a_party(oin: Oin, **changes: object) -> Party:
-    party = Party(oin, "naam", frozenset({"schuldeiser"}), frozenset({"schuldregeling"}), ())
+    """An SHV or a creditor, by its OIN."""
+    role = "shv-fase-2" if oin == SHV else "schuldeiser"
+    party = Party(oin, "naam", frozenset({role}), frozenset({"schuldregeling"}), ())
     return replace(party, **changes)  # type: ignore[arg-type]
 
 
-def a_directory(*parties: Party) -> Directory:
-    return Directory(1, MappingProxyType({party.oin: party for party in parties}))
+def a_directory(*parties: Party, merger: Succession | None = None) -> Directory:
+    return Directory(
+        1,
+        MappingProxyType({party.oin: party for party in parties}),
+        successions=() if merger is None else (merger,),
+    )
 
 
 USUAL = a_directory(a_party(SHV), a_party(SE))
@@ -69,16 +82,26 @@ def a_submission(
 
 def refusal_of(submission: Submission, directory: Directory = USUAL) -> Refusal:
     with pytest.raises(Refusal) as refused:
-        admit(submission, directory=directory, gateway=GATEWAY, skew=SKEW)
+        admitted_by(directory, submission)
     return refused.value
+
+
+def admitted_by(directory: Directory, submission: Submission) -> Admitted:
+    return admit(
+        submission,
+        Talk(),
+        directory=directory,
+        rights=RIGHTS,
+        courses=courses(directory),
+        gateway=GATEWAY,
+        skew=SKEW,
+    )
 
 
 def test_what_is_admitted_goes_to_its_recipient_by_the_recipients_channel() -> None:
     recipient = a_party(SE, channel=Channel.QUEUE, awaits_confirmation=False, blocks=False)
 
-    admitted = admit(
-        a_submission(), directory=a_directory(a_party(SHV), recipient), gateway=GATEWAY, skew=SKEW
-    )
+    admitted = admitted_by(a_directory(a_party(SHV), recipient), a_submission())
 
     assert admitted.ontvanger == SE
     assert admitted.channel is Channel.QUEUE
@@ -87,7 +110,7 @@ def test_what_is_admitted_goes_to_its_recipient_by_the_recipients_channel() -> N
 
 
 def test_the_receipt_names_the_message_and_its_recipient() -> None:
-    admitted = admit(a_submission(), directory=USUAL, gateway=GATEWAY, skew=SKEW)
+    admitted = admitted_by(USUAL, a_submission())
 
     receipt = json.loads(admitted.receipt)["ontvangstbevestiging"]
 
@@ -130,7 +153,53 @@ def test_both_parties_take_part_in_the_module(outside: Oin) -> None:
 def test_only_the_gateway_speaks_for_the_gateway() -> None:
     forged = a_submission(which=kind("gateway", "NietAfgeleverd"))
 
-    assert refusal_of(forged).code is Code.GEEN_RECHT
+    refusal = refusal_of(forged)
+
+    assert refusal.code is Code.GEEN_RECHT
+    assert refusal.findings[0].rule == "RECHT_ALLEEN_GATEWAY"
+
+
+def test_what_a_role_may_not_send_is_refused() -> None:
+    wrong = a_submission(which=kind("schuldregeling", "BetaalvoorstelAntwoord"))
+
+    refusal = refusal_of(wrong)
+
+    assert refusal.code is Code.GEEN_RECHT
+    assert refusal.findings[0].rule == "RECHT_BETAALVOORSTELANTWOORD_SHV_FASE_2"
+
+
+@pytest.mark.parametrize(("old", "member"), [(SE, "ontvanger"), (SHV, "afzender")])
+def test_who_merged_is_refused_from_that_dutch_day_with_its_successor(
+    old: Oin, member: str
+) -> None:
+    merger = Succession(old, STRANGER, date(2026, 11, 22))
+    directory = a_directory(a_party(SHV), a_party(SE), a_party(STRANGER), merger=merger)
+
+    refusal = refusal_of(a_submission(), directory)
+
+    (found,) = refusal.findings
+    assert refusal.code is Code.PARTIJ_OPGEVOLGD
+    assert found.rule == "OPGEVOLGD"
+    assert found.path == f"/saldoverzoek/stuurgegevens/{member}"
+    assert STRANGER in found.nl
+    assert STRANGER in found.en
+
+
+def test_who_merges_tomorrow_takes_part_today() -> None:
+    merger = Succession(SE, STRANGER, date(2026, 11, 23))
+    directory = a_directory(a_party(SHV), a_party(SE), merger=merger)
+
+    admitted = admitted_by(directory, a_submission())
+
+    assert admitted.ontvanger == SE
+
+
+def test_who_merged_and_left_the_directory_is_still_told_of() -> None:
+    merger = Succession(SE, STRANGER, date(2026, 1, 1))
+
+    refusal = refusal_of(a_submission(), a_directory(a_party(SHV), merger=merger))
+
+    assert refusal.code is Code.PARTIJ_OPGEVOLGD
 
 
 @pytest.mark.parametrize(
@@ -142,6 +211,6 @@ def test_a_tijdstip_outside_the_window_is_refused(at: datetime) -> None:
 
 @pytest.mark.parametrize("at", [NOW - OLDEST, NOW, NOW + SKEW])
 def test_a_tijdstip_on_the_edge_of_the_window_is_admitted(at: datetime) -> None:
-    admitted = admit(a_submission(at=at), directory=USUAL, gateway=GATEWAY, skew=SKEW)
+    admitted = admitted_by(USUAL, a_submission(at=at))
 
     assert admitted.ontvanger == SE

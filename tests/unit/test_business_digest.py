@@ -40,10 +40,9 @@ def a_message(document: Json, which: Kind, door: Door = Door.REST_XML) -> Canoni
 
 def all_kinds() -> list[Kind]:
     found = [
-        kind(path.parent.name.rsplit("-v", 1)[0], path.stem)
-        for path in sorted(MESSAGES.glob("*/*.json"))
+        (path.parent.name.rsplit("-v", 1), path.stem) for path in sorted(MESSAGES.glob("*/*.json"))
     ]
-    return [one for one in found if one.name != "Aflevering"]
+    return [Kind(of, int(major), name) for (of, major), name in found if name != "Aflevering"]
 
 
 def test_the_digest_of_every_example_is_what_was_published() -> None:

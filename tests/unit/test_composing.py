@@ -26,7 +26,8 @@ ASK = kind("schuldregeling", "Saldoverzoek")
 def every_kind() -> list[Kind]:
     """Every kind that a party may send."""
     found = [path for path in sorted(MESSAGES.glob("*/*.json")) if path.parts[-2] != "gateway-v1"]
-    return [kind(path.parent.name.rsplit("-v", 1)[0], path.stem) for path in found]
+    folders = [(path.parent.name.rsplit("-v", 1), path.stem) for path in found]
+    return [Kind(module, int(major), name) for (module, major), name in folders]
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,11 @@ ARRANGED = (
     "RegelingGeaccordeerd RegelingBeeindigd Uitbetaling UitbetalingAntwoord"
 )
 KINDS = {
+    "schuldregeling-v1": (
+        "KlantGemeldVoorShv KlantBsnGemeldVoorShv KlantGemeldVoorShvAntwoord Saldoverzoek "
+        "SaldoverzoekAntwoord KlantOnbekend Betaalvoorstel BetaalvoorstelAntwoord "
+        "SchuldregelingAkkoord SchuldregelingBeeindigd"
+    ),
     "schuldregeling-v2": (
         f"Kennisgeving KennisgevingPubliek KennisgevingAntwoord {ASKED} {ARRANGED} "
         "Herberekening CollectieveMelding Lijnbezwaar"

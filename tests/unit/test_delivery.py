@@ -174,10 +174,15 @@ def test_a_retry_after_is_honoured_within_bounds(asked: timedelta, waited: timed
         ("2026-03-06T22:30+00:00", "2026-03-06T23:30+00:00", 0.5),  # Saturday starts here
         ("2026-03-27T12:00+01:00", "2026-03-30T12:00+02:00", 24),  # the clock went forward
         ("2026-10-23T12:00+02:00", "2026-10-26T12:00+01:00", 24),  # the clock went back
+        ("2026-04-02T12:00+02:00", "2026-04-07T12:00+02:00", 24),  # around Easter
+        ("2026-05-05T08:00+02:00", "2026-05-05T20:00+02:00", 0),  # 5 May
+        ("2026-12-24T23:00+01:00", "2026-12-28T01:00+01:00", 2),  # around Christmas
         ("2026-03-05T09:00+01:00", "2026-03-02T09:00+01:00", -72),
     ],
 )
-def test_working_time_stands_still_in_dutch_weekends(since: str, until: str, hours: float) -> None:
+def test_working_time_stands_still_in_dutch_weekends_and_on_holidays(
+    since: str, until: str, hours: float
+) -> None:
     span = working_time(datetime.fromisoformat(since), datetime.fromisoformat(until))
 
     assert span == timedelta(hours=hours)
@@ -189,6 +194,14 @@ def test_a_message_of_friday_is_given_up_on_wednesday() -> None:
 
     assert not policy.gives_up(friday, friday + timedelta(days=5) - HOUR)
     assert policy.gives_up(friday, friday + timedelta(days=5))
+
+
+def test_a_message_of_the_thursday_before_easter_is_given_up_on_wednesday() -> None:
+    thursday = datetime(2026, 4, 2, 7, 0, tzinfo=UTC)
+    policy = RetryPolicy(give_up_after=WorkingDays(2))
+
+    assert not policy.gives_up(thursday, thursday + timedelta(days=6) - HOUR)
+    assert policy.gives_up(thursday, thursday + timedelta(days=6))
 
 
 def test_a_plain_span_also_runs_in_the_weekend() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gateway.adapters.register import PartyEntry, RetryEntry
+from gateway.adapters.register_entries import PartyEntry, RetryEntry
 from gateway.settings import Settings
 
 ROOT = Path(__file__).parents[2]

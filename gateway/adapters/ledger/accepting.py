@@ -1,7 +1,7 @@
-"""Keep each message once, with its delivery and its evidence, a batch in one transaction.
+"""Take messages in: each once, in its conversation, a batch in one transaction.
 
-The number of statements does not depend on the number of messages: the rows of a batch go
-to each table in one go.
+The number of statements does not depend on the number of messages: what the rules need to know
+is read for the whole batch, and the rows of a batch go to each table in one go.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from gateway.adapters.keyring import Keyring
-from gateway.adapters.ledger import bulk
 from gateway.adapters.ledger.database import Database
-from gateway.adapters.ledger.journal import Entry, Journal, Page
-from gateway.adapters.ledger.numbering import Numbering, Pair, pair_of, reserve
-from gateway.adapters.ledger.order import held_up
-from gateway.adapters.ledger.receipts import Identity, Kept, identity_of, kept, receipt_of
-from gateway.adapters.ledger.rows import Row, delivery_row, message_row, refusal_row
-from gateway.adapters.ledger.sealing import seal
-from gateway.adapters.ledger.tables import attachment, delivery, message, person, refusal
-from gateway.delivery import State
+from gateway.adapters.ledger.journal import Journal, Page
+from gateway.adapters.ledger.keeping import keep
+from gateway.adapters.ledger.numbering import (
+    Conversations,
+    Overtaken,
+    Pair,
+    pair_between,
+    pair_of,
+)
+from gateway.adapters.ledger.recalling import Recalled, recalled_by, withdraw
+from gateway.adapters.ledger.receipts import Identity, Kept, identity_of, kept
+from gateway.adapters.ledger.rows import refusal_row
+from gateway.adapters.ledger.tables import refusal
 from gateway.errors import Code, LedgerUnavailable, Refusal
-from gateway.evidence import accepted_entry
-from gateway.message import Admitted, Channel, Receipt, Submission
+from gateway.message import Admitted, Receipt, Submission, Talk
 from gateway.record import Admit, Outcome, RefusalEntry
 
-ACCEPTED = "aangenomen"
-
-
-class _Overtaken(Exception):
-    """Another process recorded one of our messages after we looked."""
+ANSWERED_AT_ONCE = frozenset({"Intrekking", "Statusverzoek"})
+"""Kinds to which the gateway itself may say something in the same transaction."""
 
 
 class Accepting:
@@ -50,7 +50,7 @@ class Accepting:
             try:
                 with self._journal.page() as page, self._database.writing() as connection:
                     return self._record(connection, page, batch, admit, at)
-            except _Overtaken:
+            except Overtaken:
                 continue
         raise LedgerUnavailable("others keep recording the same messages")
 
@@ -70,37 +70,61 @@ class Accepting:
         at: datetime,
     ) -> list[Outcome]:
         known = kept(connection, [identity_of(each) for each in batch])
-        new, refused = _admit(batch, known, admit)
-        if new:
-            rows = _rows(new.values(), self._keyring, at)
-            numbers = _write(connection, list(new.values()), rows, self._keyring, at)
-            entries = [_entry(row, number) for row, number in zip(rows, numbers, strict=True)]
-            proofs = page.write(connection, entries)
-            for each, row, proof in zip(new.values(), rows, proofs, strict=True):
-                told = receipt_of(row["receipt"], row["original_sha256"], proof)
-                known[identity_of(each.submission)] = Kept(row["digest"], told)
+        fresh = [each for each in batch if identity_of(each) not in known]
+        conversations = Conversations(connection, self._keyring.vault)
+        conversations.hold(self._pairs(fresh))
+        recalled = recalled_by(connection, fresh)
+        new, refused = _admit(batch, known, admit, conversations, recalled, at)
+        gone = withdraw(connection, new.values(), recalled, at)
+        known |= keep(connection, page, new.values(), conversations, self._keyring, at, gone)
         return [
             refused[place] if place in refused else _answer(each, known, repeated=place not in new)
             for place, each in enumerate(batch)
         ]
 
+    def _pairs(self, fresh: Iterable[Submission]) -> Iterable[Pair]:
+        own = self._keyring.signing.oin
+        for each in fresh:
+            yield pair_of(each)
+            if each.message.kind.name in ANSWERED_AT_ONCE:
+                header = each.message.header
+                yield pair_between(header.conversatie, own, header.afzender)
+
 
 def _admit(
-    batch: Sequence[Submission], known: Iterable[Identity], admit: Admit
+    batch: Sequence[Submission],
+    known: Iterable[Identity],
+    admit: Admit,
+    conversations: Conversations,
+    recalled: Recalled,
+    at: datetime,
 ) -> tuple[dict[int, Admitted], dict[int, Refusal]]:
-    """Decide on what is new, by its place in the batch; the first of an id stands for all."""
+    """Decide on what is new, by its place in the batch; the first of an id stands for all.
+
+    Each message of a conversation is decided on as the one before it left that.
+    """
     new: dict[int, Admitted] = {}
     refused: dict[int, Refusal] = {}
     seen = set(known)
     for place, submission in enumerate(batch):
         if identity_of(submission) in seen:
             continue
+        pair = pair_of(submission)
+        mine = conversations[pair]
+        talk = Talk(
+            stand=mine.stand,
+            kern=conversations.opening(pair),
+            waits=mine.held.get(submission.message.header.ontvanger, False),
+            taken=recalled.taken(submission, pair),
+        )
         try:
-            new[place] = admit(submission)
+            admitted = new[place] = admit(submission, talk)
         except Refusal as refusal_:
             refused[place] = refusal_
-        else:
-            seen.add(identity_of(submission))
+            continue
+        seen.add(identity_of(submission))
+        if admitted.course is not None:
+            mine.follow(admitted.course, at)
     return new, refused
 
 
@@ -110,102 +134,3 @@ def _answer(submission: Submission, known: dict[Identity, Kept], *, repeated: bo
     if first.digest != submission.digest:
         return Refusal(Code.BERICHT_CONFLICT)
     return Receipt(mine.referentienummer, first.receipt, repeated=repeated)
-
-
-def _rows(new: Iterable[Admitted], keyring: Keyring, at: datetime) -> list[Row]:
-    """The messages as rows, sealed, with their attachments beside them."""
-    rows = []
-    for each in new:
-        sealed = seal(keyring.vault, each.submission)
-        rows.append({**message_row(each, sealed, at), "attachments": sealed.attachments})
-    return rows
-
-
-def _entry(row: Row, number: int) -> Entry:
-    text = accepted_entry(row["receipt"], row["original_sha256"])
-    return Entry(ACCEPTED, text, message=number, kept=False)
-
-
-def _write(
-    connection: sa.Connection,
-    new: Sequence[Admitted],
-    rows: Sequence[Row],
-    keyring: Keyring,
-    at: datetime,
-) -> list[int]:
-    """Write messages with their deliveries; returns the number of each.
-
-    Raises:
-        _Overtaken: one is there already; the transaction must be given up.
-    """
-    numbering = reserve(connection, new)
-    ids = _insert_messages(connection, rows)
-    numbers = [ids[identity_of(each.submission)] for each in new]
-    _insert_attachments(connection, rows, numbers)
-    _insert_persons(connection, new, numbering, keyring)
-    going_on = {numbering[pair_of(each)] for each in new if numbering[pair_of(each)].goes_on}
-    held = held_up(connection, {each.id for each in going_on})
-    deliveries: list[Row] = []
-    for each, number in zip(new, numbers, strict=True):
-        mine = numbering[pair_of(each)]
-        line = (mine.id, each.ontvanger)
-        in_line = held.get(line, False) if each.channel is Channel.POSTBUS else line in held
-        row = delivery_row(each, at, waits=in_line and not each.overtakes)
-        row["message"] = number
-        row["conversation"] = mine.id
-        row["volgnummer"] = mine.next(each.ontvanger)
-        deliveries.append(row)
-        if not each.overtakes and (row["state"] == State.WACHT or each.awaits_confirmation):
-            held[line] = held.get(line, False) or row["state"] == State.WACHT
-    bulk.insert(connection, delivery, deliveries)
-    return numbers
-
-
-def _insert_messages(connection: sa.Connection, rows: Sequence[Row]) -> dict[Identity, int]:
-    # Sorted, so that two processes with the same messages do not wait for each other.
-    sorted_rows = sorted(rows, key=lambda row: (row["referentienummer"], row["afzender"]))
-    plain = [{name: row[name] for name in row if name != "attachments"} for row in sorted_rows]
-    inserted = bulk.insert(
-        connection,
-        message,
-        plain,
-        keep_first=True,
-        returning=(message.c.id, message.c.referentienummer, message.c.afzender),
-    )
-    if len(inserted) != len(rows):
-        raise _Overtaken
-    return {Identity(row.referentienummer, row.afzender): row.id for row in inserted}
-
-
-def _insert_attachments(
-    connection: sa.Connection, rows: Sequence[Row], numbers: Sequence[int]
-) -> None:
-    contents = [
-        {"message": number, "place": place, "content": content}
-        for row, number in zip(rows, numbers, strict=True)
-        for place, content in enumerate(row["attachments"])
-    ]
-    bulk.insert(connection, attachment, contents)
-
-
-def _insert_persons(
-    connection: sa.Connection,
-    new: Sequence[Admitted],
-    numbering: dict[Pair, Numbering],
-    keyring: Keyring,
-) -> None:
-    marks = {
-        (mark.version, mark.value, numbering[pair_of(each)].id)
-        for each in new
-        for mark in map(keyring.index.mark, each.submission.persons)
-    }
-    bulk.insert(
-        connection,
-        person,
-        # Sorted, for the same reason as the messages.
-        [
-            {"version": version, "mark": value, "conversation": number}
-            for version, value, number in sorted(marks)
-        ],
-        keep_first=True,
-    )

@@ -73,6 +73,7 @@ def _moved(row: Any, told: Conclusion) -> dict[str, Any]:
         "confirmed_at": told.ended_at if told.state is State.BEVESTIGD else row.confirmed_at,
         "leased_until": None,
         "unanswered": 0,
+        "tot_en_met": _told(row, told) if reached else row.tot_en_met,
     }
 
 
@@ -86,7 +87,15 @@ def _late(row: Any, told: Conclusion) -> dict[str, Any]:
         "confirmed_at": row.confirmed_at,
         "leased_until": None,
         "unanswered": 0,
+        "tot_en_met": _told(row, told) if reached else row.tot_en_met,
     }
+
+
+def _told(row: Any, told: Conclusion) -> str | None:
+    """The last day of the term as the recipient was told it; the first that it was told."""
+    if told.tot_en_met is None:
+        return row.tot_en_met  # type: ignore[no-any-return]
+    return row.tot_en_met or told.tot_en_met.isoformat()
 
 
 def _death(row: Any, told: Conclusion) -> Death:

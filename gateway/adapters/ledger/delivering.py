@@ -18,6 +18,7 @@ from gateway.adapters.ledger.happenings import died, held_deliveries
 from gateway.adapters.ledger.journal import Journal
 from gateway.adapters.ledger.lending import load, sizes, within
 from gateway.adapters.ledger.order import lock, settle, stuck
+from gateway.adapters.ledger.restricted import is_restricted
 from gateway.adapters.ledger.tables import (
     GESTRAND,
     LEASES_WITHOUT_ANSWER,
@@ -271,6 +272,7 @@ def _lend(
             delivery.c.due_at <= wanted.now,
             among(delivery.c.channel, [each.value for each in wanted.channels]),
             sa.not_(among(delivery.c.ontvanger, wanted.closed)),
+            sa.not_(is_restricted()),
         )
         .order_by(delivery.c.due_at, delivery.c.id)
         .limit(wanted.limit)

@@ -10,6 +10,7 @@ from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.database import Database
 from gateway.adapters.ledger.postbus import as_original, as_view, may_fetch, seen_by
 from gateway.adapters.ledger.receipts import proof_of, proofs_of, receipt_of
+from gateway.adapters.ledger.restricted import is_restricted
 from gateway.adapters.ledger.sealing import CANONICAL, ORIGINAL, Attachments, data_key, whole
 from gateway.adapters.ledger.tables import (
     attempt,
@@ -66,17 +67,21 @@ class Dossiers:
                 warnings=tuple(row.warnings),
                 recorded_at=row.recorded_at,
                 erased_at=row.erased_at,
-                deliveries=tuple(_deliveries(connection, row.id)),
+                deliveries=tuple(deliveries_of(connection, row.id)),
                 happenings=tuple(_happenings(connection, row.id)),
             )
 
 
 def _may_read(connection: sa.Connection, party: Oin | None, row: Any, found: Any) -> bool:
-    """The operator and the sender always; a recipient what it may fetch."""
-    if party is None or party == row.afzender:
+    """The operator always; a recipient what it may fetch; the sender what is not only stored."""
+    if party is None:
         return True
-    mine = sa.select(delivery.c.id).where(may_fetch(party, found.delivery_id))
-    return connection.scalar(mine) is not None
+    mine = sa.select(delivery.c.id).where(
+        sa.and_(delivery.c.message == row.id, sa.not_(is_restricted()))
+        if party == row.afzender
+        else may_fetch(party, found.delivery_id)
+    )
+    return connection.scalar(mine.limit(1)) is not None
 
 
 def _certificate(connection: sa.Connection, row: Any) -> tuple[int | None, str | None]:
@@ -98,7 +103,8 @@ def _certificate(connection: sa.Connection, row: Any) -> tuple[int | None, str |
 _VERSIONS_TRIED = 5
 
 
-def _deliveries(connection: sa.Connection, number: int) -> list[Json]:
+def deliveries_of(connection: sa.Connection, number: int) -> list[Json]:
+    """Where a message went, as the contract writes it; no content."""
     rows = connection.execute(
         sa.select(delivery).where(delivery.c.message == number).order_by(delivery.c.id)
     ).all()

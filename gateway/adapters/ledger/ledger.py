@@ -8,7 +8,9 @@ import sqlalchemy as sa
 
 from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.accepting import Accepting
+from gateway.adapters.ledger.answered import Answered
 from gateway.adapters.ledger.auditing import Auditing
+from gateway.adapters.ledger.betrokkene import Betrokkene
 from gateway.adapters.ledger.database import PATIENCE_S, Clock, Database, connect
 from gateway.adapters.ledger.day_closing import DayClosing
 from gateway.adapters.ledger.dead_letters import DeadLetters
@@ -24,6 +26,7 @@ from gateway.adapters.ledger.repairs import Repairs
 from gateway.adapters.ledger.reporting import Reporting
 from gateway.adapters.ledger.retention import Sweeping
 from gateway.adapters.ledger.tables import metadata
+from gateway.adapters.ledger.timing import Timing
 
 
 def wall_clock() -> datetime:
@@ -41,10 +44,13 @@ class SqlLedger(
     Reporting,
     KeysInUse,
     Persons,
+    Betrokkene,
     Sweeping,
     Dossiers,
     DayClosing,
     Auditing,
+    Timing,
+    Answered,
 ):
     """A ledger on SQLite or PostgreSQL; safe to share between threads.
 

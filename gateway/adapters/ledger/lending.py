@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from functools import partial
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -33,6 +34,8 @@ def lent(*, content: bool = True) -> sa.Select[Any]:
         delivery.c.fence,
         delivery.c.queued_at,
         delivery.c.recorded_at,
+        delivery.c.term,
+        delivery.c.tot_en_met,
         message.c.module,
         message.c.major,
         message.c.soort,
@@ -127,4 +130,6 @@ def as_delivery(row: Any, canonical: bytes = b"", *, taken: bool = False) -> Del
         signer_fingerprint=row.signer_fingerprint,
         warnings=tuple(row.warnings),
         overtakes=row.overtakes,
+        term=row.term,
+        tot_en_met=None if row.tot_en_met is None else date.fromisoformat(row.tot_en_met),
     )

@@ -1,16 +1,29 @@
-"""Whose conversation is this, and which volgnummers may this batch give out in it?"""
+"""The conversations of a batch: locked, with what the rules remember and the volgnummers.
+
+Those that exist are locked first, all at once and in the one order of everybody
+(``order.lock``); new ones are made last. Who finds that another made one meanwhile begins again.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from gateway.adapters.ledger import bulk
+from gateway.adapters.ledger.among import among
+from gateway.adapters.ledger.order import held_up
 from gateway.adapters.ledger.tables import conversation
-from gateway.message import Admitted, Oin
+from gateway.adapters.vault import Vault
+from gateway.message import Course, Oin, Submission
+
+
+class Overtaken(Exception):
+    """Another process recorded something of ours after we looked."""
 
 
 class Pair(NamedTuple):
@@ -21,53 +34,152 @@ class Pair(NamedTuple):
     party_b: Oin
 
 
-def pair_of(admitted: Admitted) -> Pair:
+def pair_of(submission: Submission) -> Pair:
     """The conversation to which a message belongs."""
-    header = admitted.submission.message.header
-    low, high = sorted((header.afzender, admitted.ontvanger))
-    return Pair(header.conversatie, low, high)
+    header = submission.message.header
+    return pair_between(header.conversatie, header.afzender, header.ontvanger)
 
 
+def pair_between(conversatie: str, one: Oin, other: Oin) -> Pair:
+    """The conversation of this id between two parties."""
+    low, high = sorted((one, other))
+    return Pair(conversatie, low, high)
+
+
+def about_kern(pair: Pair) -> bytes:
+    """What the sealed part of a conversation is bound to."""
+    return "/".join(("gesprek", *pair)).encode()
+
+
+@dataclass
 class Numbering:
-    """A locked conversation, and the volgnummers that this batch may give out in it."""
+    """A conversation that this batch may add to.
 
-    def __init__(self, number: int, last: dict[Oin, int]) -> None:
-        self.id = number
-        self.goes_on = any(last.values())
-        self._last = last
+    Attributes:
+        id: None until it is made.
+        last: Volgnummer last given out, by recipient.
+        held: For whom a new delivery must wait; True where also one for a postbus must.
+    """
+
+    pair: Pair
+    id: int | None = None
+    last: dict[Oin, int] = field(default_factory=dict)
+    stand: str | None = None
+    sealed: bytes | None = None
+    held: dict[Oin, bool] = field(default_factory=dict)
+    next_term: datetime | None = None
+    ended_at: datetime | None = None
+    changed: bool = False
+    _opened: bytes | None = None
+    _unsealed: bool = False
 
     def next(self, ontvanger: Oin) -> int:
-        self._last[ontvanger] += 1
-        return self._last[ontvanger]
+        """The next volgnummer for this recipient."""
+        self.last[ontvanger] = self.last.get(ontvanger, 0) + 1
+        self.changed = True
+        return self.last[ontvanger]
+
+    def follow(self, course: Course, at: datetime) -> None:
+        """What the rules made of it; later ones go on from here."""
+        self.changed, self.stand, self.next_term = True, course.stand, course.next_term
+        self.ended_at = (self.ended_at or at) if course.ended else None
+        if course.kern is not None:
+            self._opened, self._unsealed = course.kern, True
+
+    def kern(self, vault: Vault) -> bytes | None:
+        """The sealed part, opened; None where there is none."""
+        if self._opened is None and self.sealed is not None:
+            self._opened = vault.open_alone(about_kern(self.pair), self.sealed)
+        return self._opened
+
+    def row(self, vault: Vault) -> dict[str, Any]:
+        """Everything of it that can change, as the ledger keeps it."""
+        if self._unsealed and self._opened is not None:
+            self.sealed = vault.seal_alone(about_kern(self.pair), self._opened)
+        return {
+            "last_to_a": self.last.get(self.pair.party_a, 0),
+            "last_to_b": self.last.get(self.pair.party_b, 0),
+            "stand": self.stand,
+            "next_term": self.next_term,
+            "ended_at": self.ended_at,
+            "kern": self.sealed,
+        }
 
 
-def reserve(connection: sa.Connection, new: Sequence[Admitted]) -> dict[Pair, Numbering]:
-    """Lock the conversations, making new ones, and take the volgnummers of this batch.
+class Conversations:
+    """The conversations of one transaction, by pair."""
 
-    Nobody sees a number that is taken and given up again: the lock lasts as long as the
-    transaction, and with it the taking is undone.
-    """
-    wanted = Counter((pair_of(each), each.ontvanger) for each in new)
-    # Sorted: two processes with the same conversations must not lock them crosswise.
-    taken = {pair: _both(pair, wanted) for pair in sorted({pair for pair, _ in wanted})}
-    held = bulk.insert(
-        connection,
-        conversation,
-        [{**pair._asdict(), "last_to_a": a, "last_to_b": b} for pair, (a, b) in taken.items()],
-        adding=(conversation.c.last_to_a, conversation.c.last_to_b),
-        key=(conversation.c.conversatie, conversation.c.party_a, conversation.c.party_b),
-        returning=tuple(conversation.c),
-    )
-    numbers = {}
-    for row in held:
-        pair = Pair(row.conversatie, row.party_a, row.party_b)
-        a, b = taken[pair]
-        last = {pair.party_b: row.last_to_b - b, pair.party_a: row.last_to_a - a}
-        numbers[pair] = Numbering(row.id, last)
-    return numbers
+    def __init__(self, connection: sa.Connection, vault: Vault) -> None:
+        self._connection = connection
+        self._vault = vault
+        self._found: dict[Pair, Numbering] = {}
+
+    def __getitem__(self, pair: Pair) -> Numbering:
+        return self._found.setdefault(pair, Numbering(pair))
+
+    def hold(self, pairs: Iterable[Pair]) -> None:
+        """Lock these as far as they exist, and read what is known of them."""
+        wanted = set(pairs)
+        if not wanted:
+            return
+        rows = self._connection.execute(
+            sa.select(conversation)
+            .where(among(conversation.c.conversatie, {pair.conversatie for pair in wanted}))
+            .order_by(conversation.c.conversatie, conversation.c.party_a, conversation.c.party_b)
+            .with_for_update()
+        ).all()
+        mine = {row.id: row for row in rows if _pair(row) in wanted}
+        held = held_up(self._connection, mine) if mine else {}
+        for row in mine.values():
+            pair = _pair(row)
+            parties = {pair.party_b: row.last_to_b, pair.party_a: row.last_to_a}
+            self._found[pair] = Numbering(
+                pair,
+                id=row.id,
+                last=parties,
+                stand=row.stand,
+                sealed=row.kern,
+                held={Oin(oin): waits for (number, oin), waits in held.items() if number == row.id},
+                next_term=row.next_term,
+                ended_at=row.ended_at,
+            )
+
+    def opening(self, pair: Pair) -> Callable[[], bytes | None]:
+        """Opens the sealed part of a conversation when somebody asks."""
+        return partial(self[pair].kern, self._vault)
+
+    def keep(self) -> None:
+        """Write what changed; every conversation that was added to has a number afterwards.
+
+        Raises:
+            Overtaken: another process made one of the new ones; the transaction must be given
+                up.
+        """
+        changed = [each for _, each in sorted(self._found.items()) if each.changed]
+        new = [each for each in changed if each.id is None]
+        made = bulk.insert(
+            self._connection,
+            conversation,
+            [{**each.pair._asdict(), **each.row(self._vault)} for each in new],
+            keep_first=True,
+            returning=(
+                conversation.c.id,
+                conversation.c.conversatie,
+                conversation.c.party_a,
+                conversation.c.party_b,
+            ),
+        )
+        if len(made) != len(new):
+            raise Overtaken
+        for row in made:
+            self._found[_pair(row)].id = row.id
+        old = [each for each in changed if each not in new]
+        bulk.update(
+            self._connection,
+            conversation,
+            [{"id": each.id, **each.row(self._vault)} for each in old],
+        )
 
 
-def _both(pair: Pair, wanted: Counter[tuple[Pair, Oin]]) -> tuple[int, int]:
-    to_a = wanted[pair, pair.party_a]
-    to_b = 0 if pair.party_a == pair.party_b else wanted[pair, pair.party_b]
-    return to_a, to_b
+def _pair(row: Any) -> Pair:
+    return Pair(row.conversatie, Oin(row.party_a), Oin(row.party_b))

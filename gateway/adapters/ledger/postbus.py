@@ -17,6 +17,7 @@ from gateway.adapters.ledger.journal import Journal
 from gateway.adapters.ledger.lending import as_delivery, lent, load, open_all, sizes, within
 from gateway.adapters.ledger.order import lock, settle
 from gateway.adapters.ledger.receipts import proofs_of, receipt_of
+from gateway.adapters.ledger.restricted import is_restricted
 from gateway.adapters.ledger.sealing import ORIGINAL, Attachments, data_key, whole
 from gateway.adapters.ledger.tables import POSTBUS, delivery, in_postbus, message
 from gateway.adapters.vault import SealBroken
@@ -54,6 +55,7 @@ class Postbus:
                     in_postbus(delivery),
                     delivery.c.ontvanger == ontvanger,
                     delivery.c.id > after,
+                    sa.not_(is_restricted()),
                 )
                 # Within a conversation this is the order of the volgnummers, because both
                 # are given out while the conversation is locked.
@@ -155,7 +157,9 @@ def seen_by(
 
 
 def may_fetch(ontvanger: Oin, delivery_id: str) -> sa.ColumnElement[bool]:
-    """What lies in the postbus, or was named on the queue of this recipient."""
+    """What lies in the postbus, or was named on the queue of this recipient; unless it is only
+    stored.
+    """
     offered = delivery.c.state.in_((State.AANGEBODEN.value, State.BEVESTIGD.value))
     # a quick consumer fetches before we have written that the broker took it
     named = sa.and_(delivery.c.channel == Channel.QUEUE.value, delivery.c.attempts > 0)
@@ -163,6 +167,7 @@ def may_fetch(ontvanger: Oin, delivery_id: str) -> sa.ColumnElement[bool]:
         delivery.c.delivery_id == delivery_id,
         delivery.c.ontvanger == ontvanger,
         sa.or_(sa.and_(delivery.c.channel == POSTBUS, offered), named),
+        sa.not_(is_restricted()),
     )
 
 

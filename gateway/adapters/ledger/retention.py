@@ -15,16 +15,20 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from gateway.adapters.ledger.database import Database
+from gateway.adapters.ledger.erasing import (
+    delete,
+    erase,
+    erase_attachments,
+    erased_by_term,
+    went_on_request,
+)
+from gateway.adapters.ledger.journal import Journal
+from gateway.adapters.ledger.restricted import is_restricted
 from gateway.adapters.ledger.tables import (
     assertion,
-    attachment,
-    attempt,
-    conversation,
     dead_letter,
     delivery,
-    evidence,
     message,
-    person,
     refusal,
     unerased,
     unresolved,
@@ -38,17 +42,6 @@ BY, WHY = "bewaring", "bewaartermijn"
 
 Roles = Mapping[Oin, Collection[str]]
 """The roles of each party in the directory of now."""
-
-# Everything of a message that says what was in it, or proves that.
-_CONTENT = (
-    message.c.original_sha256,
-    message.c.signature,
-    message.c.digest_header,
-    message.c.key_version,
-    message.c.wrapped_key,
-    message.c.canonical,
-    message.c.original,
-)
 
 
 class Cursor(NamedTuple):
@@ -75,6 +68,7 @@ class Sweeping:
     """The part of the ledger that erases and forgets."""
 
     _database: Database
+    _journal: Journal
     strand: Callable[[Sequence[Stranding]], None]
     discard: Callable[..., list[int]]
 
@@ -96,14 +90,15 @@ class Sweeping:
             limit: Look at so many at most, in one transaction.
             trial: Count only.
         """
-        with self._database.writing() as connection:
+        with self._journal.page() as page, self._database.writing() as connection:
             rows = connection.execute(
                 _candidates(unerased(message), now - retention.soonest, after, limit)
             ).all()
             due = [(_due(retention, roles, row, now), row) for row in rows]
             if not trial:
-                _erase_attachments(connection, _of(due, Due.ATTACHMENTS))
-                _erase(connection, _of(due, Due.CONTENT), now)
+                erase_attachments(connection, _of(due, Due.ATTACHMENTS))
+                erase(connection, _of(due, Due.CONTENT), now)
+                page.write(connection, erased_by_term(_of(due, Due.CONTENT), now))
         expired = _of(due, Due.GIVE_UP)
         if expired and not trial:
             self._end_expired(expired, now)
@@ -124,16 +119,13 @@ class Sweeping:
         with self._database.writing() as connection:
             erased = message.c.erased_at.is_not(None)
             rows = connection.execute(
-                _candidates(erased, now - retention.forgetting, after, limit)
+                _candidates(erased, now - retention.forgetting, after, limit).add_columns(
+                    message.c.erased_at, went_on_request().label("on_request")
+                )
             ).all()
-            due = [
-                row
-                for row in rows
-                if now - row.recorded_at
-                >= retention.terms(_kind(row), roles.get(row.ontvanger, ())).metadata
-            ]
+            due = [row for row in rows if _is_forgotten(retention, roles, row, now)]
             if due and not trial:
-                _delete(connection, due)
+                delete(connection, due)
         return Swept(_next(rows, limit), Counter(("gegevens", row.soort) for row in due))
 
     def tidy(
@@ -185,7 +177,10 @@ class Sweeping:
 def _candidates(
     which: sa.ColumnElement[bool], until: datetime, after: Cursor | None, limit: int
 ) -> sa.Select[Any]:
-    """Messages recorded until then, oldest first, with how their deliveries ended."""
+    """Messages recorded until then, oldest first, with how their deliveries ended.
+
+    Not those that are only stored.
+    """
     given_up = (
         sa.select(sa.func.max(dead_letter.c.resolved_at))
         .where(dead_letter.c.delivery == delivery.c.id)
@@ -197,6 +192,8 @@ def _candidates(
             message.c.module,
             message.c.major,
             message.c.soort,
+            message.c.afzender,
+            message.c.referentienummer,
             message.c.ontvanger,
             message.c.recorded_at,
             delivery.c.id.label("delivery"),
@@ -209,7 +206,7 @@ def _candidates(
             given_up.label("given_up_at"),
         )
         .join_from(message, delivery, delivery.c.message == message.c.id)
-        .where(which, message.c.recorded_at <= until)
+        .where(which, message.c.recorded_at <= until, sa.not_(is_restricted()))
         .order_by(message.c.recorded_at, message.c.id)
         .limit(limit)
     )
@@ -225,11 +222,18 @@ def _candidates(
 
 def _due(retention: Retention, roles: Roles, row: Any, now: datetime) -> Due:
     terms = retention.terms(_kind(row), roles.get(row.ontvanger, ()))
-    return terms.due(recorded=row.recorded_at, finished=_finished(row), now=now)
+    return terms.due(recorded=row.recorded_at, finished=finished_at(row), now=now)
 
 
-def _finished(row: Any) -> datetime | None:
-    """When nobody had anything left to do with this delivery."""
+def _is_forgotten(retention: Retention, roles: Roles, row: Any, now: datetime) -> bool:
+    """Whether nothing of it need be kept; that it went on request is kept as long once more."""
+    kept_from = row.erased_at if row.on_request else row.recorded_at
+    metadata = retention.terms(_kind(row), roles.get(row.ontvanger, ())).metadata
+    return bool(now - kept_from >= metadata)
+
+
+def finished_at(row: Any) -> datetime | None:
+    """When nobody had anything left to do with this delivery; None where somebody has."""
     finished: datetime | None = None
     if row.state == State.BEVESTIGD:
         finished = row.confirmed_at or row.offered_at or row.recorded_at
@@ -250,60 +254,3 @@ def _of(due: Sequence[tuple[Due, Any]], what: Due) -> list[Any]:
 
 def _next(rows: Sequence[Any], limit: int) -> Cursor | None:
     return Cursor(rows[-1].recorded_at, rows[-1].id) if len(rows) == limit else None
-
-
-def _erase_attachments(connection: sa.Connection, rows: Sequence[Any]) -> None:
-    if rows:
-        ids = [row.id for row in rows]
-        connection.execute(sa.delete(attachment).where(attachment.c.message.in_(ids)))
-
-
-def _erase(connection: sa.Connection, rows: Sequence[Any], now: datetime) -> None:
-    if not rows:
-        return
-    if connection.dialect.name == "sqlite":
-        # else the key and what it sealed stay in the file until something is written over them
-        connection.exec_driver_sql("PRAGMA secure_delete = ON")
-    ids = [row.id for row in rows]
-    nothing = dict.fromkeys(_CONTENT, sa.null())
-    connection.execute(
-        sa.update(message)
-        .where(message.c.id.in_(ids))
-        .values({**nothing, message.c.erased_at: now})
-    )
-    _erase_attachments(connection, rows)
-    of_these = attempt.c.delivery.in_([row.delivery for row in rows])
-    connection.execute(sa.update(attempt).where(of_these).values(sent_sha256=None))
-    connection.execute(
-        sa.update(evidence).where(evidence.c.message.in_(ids)).values(salt=None, entry=None)
-    )
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("PRAGMA secure_delete = OFF")
-
-
-def _delete(connection: sa.Connection, rows: Sequence[Any]) -> None:
-    ids = [row.id for row in rows]
-    deliveries = [row.delivery for row in rows]
-    for column, values in (
-        (evidence.c.message, ids),
-        (attempt.c.delivery, deliveries),
-        (dead_letter.c.delivery, deliveries),
-        (delivery.c.id, deliveries),
-        (attachment.c.message, ids),
-        (message.c.id, ids),
-    ):
-        connection.execute(sa.delete(column.table).where(column.in_(values)))
-    # whoever holds a conversation adds to it right now
-    held = connection.scalars(
-        sa.select(conversation.c.id)
-        .where(conversation.c.id.in_({row.conversation for row in rows}))
-        .with_for_update(skip_locked=True)
-    ).all()
-    empty = connection.scalars(
-        sa.select(conversation.c.id).where(
-            conversation.c.id.in_(held),
-            ~sa.exists().where(delivery.c.conversation == conversation.c.id),
-        )
-    ).all()
-    connection.execute(sa.delete(person).where(person.c.conversation.in_(empty)))
-    connection.execute(sa.delete(conversation).where(conversation.c.id.in_(empty)))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from gateway.adapters.ledger.sealing import Sealed
-from gateway.delivery import State
+from gateway.delivery import Reason, State
 from gateway.message import Admitted, Channel
 from gateway.record import RefusalEntry
 
@@ -58,6 +59,9 @@ def delivery_row(admitted: Admitted, at: datetime, *, waits: bool) -> Row:
     """A delivery as it starts: in a postbus it is offered when it is its turn, else it is due."""
     offered = admitted.channel is Channel.POSTBUS and not waits
     goes = not offered and not waits
+    last = admitted.tot_en_met if offered else None
+    if admitted.withdraws is not None:
+        return _undelivered(admitted, at)
     return {
         "delivery_id": admitted.submission.delivery_id,
         "ontvanger": admitted.ontvanger,
@@ -74,6 +78,25 @@ def delivery_row(admitted: Admitted, at: datetime, *, waits: bool) -> Row:
         "recorded_at": at,
         "queued_at": at if goes or offered else None,
         "offered_at": at if offered else None,
+        "reason": None,
+        "term": admitted.term,
+        "tot_en_met": None if last is None else last.isoformat(),
+        "notice_at": admitted.notice_at if admitted.awaits_confirmation else None,
+        # The conversation knows at once that it lies ready; of others it hears later.
+        "followed": State.AANGEBODEN.value if offered else None,
+    }
+
+
+def _undelivered(admitted: Admitted, at: datetime) -> Row:
+    """A message that its recipient never gets: what it is about was never seen either."""
+    row = delivery_row(replace(admitted, withdraws=None, term=None), at, waits=True)
+    gone = State.VERWORPEN.value
+    return {
+        **row,
+        "state": gone,
+        "reason": Reason.INGETROKKEN.value,
+        "followed": gone,
+        "notice_at": None,
     }
 
 

@@ -123,8 +123,25 @@ conversation = sa.Table(
     sa.Column("party_b", sa.Text, nullable=False),
     sa.Column("last_to_a", sa.Integer, nullable=False),  # volgnummer last given out
     sa.Column("last_to_b", sa.Integer, nullable=False),
+    # What the rules remember of it (``gateway.routing.stand``); NULL where they have no say, as
+    # in what the gateway itself tells a party. Claims and amounts are apart, and sealed.
+    sa.Column("stand", sa.Text),
+    sa.Column("next_term", Instant),  # when something happens in it by itself
+    sa.Column("ended_at", Instant),
+    sa.Column("kern", sa.LargeBinary),  # sealed by itself (``Vault.seal_alone``)
     sa.UniqueConstraint("conversatie", "party_a", "party_b"),
 )
+
+
+def awaits_a_moment(c: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Conversations in which something will happen by itself."""
+    return c.c.next_term.is_not(None)
+
+
+def has_kern(c: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Conversations that are over and of which the sealed part is still there."""
+    return sa.and_(c.c.ended_at.is_not(None), c.c.kern.is_not(None))
+
 
 delivery = sa.Table(
     "delivery",
@@ -153,6 +170,11 @@ delivery = sa.Table(
     sa.Column("offered_at", Instant),
     sa.Column("confirmed_at", Instant),
     sa.Column("reason", sa.Text),
+    sa.Column("collected_at", Instant),  # from a postbus, before anybody could read it
+    sa.Column("term", sa.Text),  # how long its recipient has, once it is available
+    sa.Column("tot_en_met", sa.Text),  # the last day of that (ISO), once it is
+    sa.Column("notice_at", Instant),  # when its sender is told that nobody collected it
+    sa.Column("followed", sa.Text),  # the last state of which the conversation knows
     sa.UniqueConstraint("conversation", "ontvanger", "volgnummer"),
     sa.CheckConstraint(
         "state IN ('wacht', 'aangeboden', 'bevestigd', 'gestrand', 'verworpen')", name="state"
@@ -207,6 +229,43 @@ def on_queue(d: sa.FromClause) -> sa.ColumnElement[bool]:
 def _partial(name: str, *columns: sa.Column[object], where: sa.ColumnElement[bool]) -> None:
     sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
+
+_partial(
+    "conversation_next_term",
+    conversation.c.next_term,
+    conversation.c.id,
+    where=awaits_a_moment(conversation),
+)
+_partial(
+    "conversation_kern", conversation.c.ended_at, conversation.c.id, where=has_kern(conversation)
+)
+sa.Index("conversation_party_a", conversation.c.party_a, conversation.c.id)
+sa.Index("conversation_party_b", conversation.c.party_b, conversation.c.id)
+
+
+def to_follow(d: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Deliveries of which the conversation does not know yet what became of them."""
+    reached = sa.or_(d.c.state == AANGEBODEN, d.c.state == BEVESTIGD)
+    unknown = d.c.followed.is_(None)
+    return sa.or_(
+        sa.and_(reached, d.c.term.is_not(None), unknown),
+        sa.and_(reached, d.c.followed == GESTRAND),
+        sa.and_(d.c.state == GESTRAND, sa.or_(unknown, d.c.followed != GESTRAND)),
+        sa.and_(d.c.state == VERWORPEN, sa.or_(unknown, d.c.followed != VERWORPEN)),
+    )
+
+
+def uncollected(d: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Deliveries of which the sender will be told that nobody collected them."""
+    return sa.and_(
+        d.c.notice_at.is_not(None),
+        d.c.collected_at.is_(None),
+        sa.or_(d.c.state == WACHT, d.c.state == AANGEBODEN),
+    )
+
+
+_partial("delivery_to_follow", delivery.c.id, where=to_follow(delivery))
+_partial("delivery_uncollected", delivery.c.notice_at, delivery.c.id, where=uncollected(delivery))
 
 # With the number, since a refill makes very many due at the same instant.
 _partial("delivery_due", delivery.c.due_at, delivery.c.id, where=scheduled(delivery))
@@ -395,4 +454,47 @@ key = sa.Table(
     sa.Column("check", sa.LargeBinary, nullable=False),
     sa.Column("made_at", Instant, nullable=False),
     sa.Column("retired_at", Instant),
+)
+
+# Conversations that are only stored, because whom they are about asked for that (GDPR art. 18).
+restriction = sa.Table(
+    "restriction",
+    metadata,
+    sa.Column("conversation", sa.ForeignKey("conversation.id"), primary_key=True),
+    sa.Column("since", Instant, primary_key=True, autoincrement=False),
+    sa.Column("ground", sa.Text, nullable=False),
+    sa.Column("kenmerk", sa.Text, nullable=False),  # of the request that set it
+    sa.Column("until", Instant),  # NULL while it holds
+    sa.Column("lifted_by", sa.Text),  # likewise; the kenmerk of a request
+)
+
+
+def in_force(r: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Restrictions that hold."""
+    return r.c.until.is_(None)
+
+
+sa.Index(
+    "restriction_in_force",
+    restriction.c.conversation,
+    unique=True,
+    sqlite_where=in_force(restriction),
+    postgresql_where=in_force(restriction),
+)
+
+# What was done at the request of whom it is about, for good. Found by keyed hash.
+person_request = sa.Table(
+    "person_request",
+    metadata,
+    sa.Column("kenmerk", sa.Text, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("requester", sa.Text, nullable=False),
+    sa.Column("done_by", sa.Text, nullable=False),
+    sa.Column("controller", sa.Text),  # NULL for all of them
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("mark", sa.LargeBinary, nullable=False),
+    sa.Column("counts", sa.JSON, nullable=False),
+    sa.Index("person_request_mark", "version", "mark"),
 )

@@ -13,7 +13,7 @@ from gateway.adapters.rest_in.services import API_VERSION, Services
 from gateway.adapters.tokens import ASSERTION_TYPE
 from gateway.errors import Code
 from gateway.message import Json
-from gateway.routing.admit import GATEWAY_MODULE
+from gateway.routing.policy import GATEWAY_MODULE
 from gateway.schemas import Catalogue
 from gateway.schemas.jsonschema import schema_of
 
@@ -36,6 +36,8 @@ PROBLEM: Json = {
                     "rule": {"type": "string"},
                     "path": {"type": "string"},
                     "line": {"type": "integer"},
+                    "detail": {"type": "string"},
+                    "detailEn": {"type": "string"},
                 },
             },
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -14,12 +15,13 @@ from gateway.adapters.rest_in.berichten import UUID
 from gateway.adapters.rest_in.body import accepted, dialect_of, read
 from gateway.adapters.rest_in.identity import party_of
 from gateway.adapters.rest_in.services import Services
-from gateway.compose import JSON, aflevering, compose
+from gateway.compose import JSON, aflevering, compose, in_version
 from gateway.errors import Code, Finding, Refusal
 from gateway.json import parse
 from gateway.message import Delivery, Dialect, Json, Oin, Parcel, as_bytes
 from gateway.record import Confirmed
 from gateway.replies import instant
+from gateway.routing.directory import Party
 
 LARGEST_PAGE = 1_000
 LARGEST_PAGE_BYTES = 16 * 1024 * 1024
@@ -51,9 +53,9 @@ def routes(services: Services) -> APIRouter:
         budget = LARGEST_PAGE_BYTES if inhoud == "ja" else None
         look = partial(services.ledger.postbus, party, limit=aantal, after=na, budget=budget)
         items = await _ready(services, look, wacht=wacht)
-        dialect = _dialect(services, party) if inhoud == "ja" else None
+        reader = _reader(services, party) if inhoud == "ja" else None
         # Signing a full page of XML takes seconds, which nobody else should wait for.
-        return await asyncio.to_thread(_page, services, items, dialect)
+        return await asyncio.to_thread(_page, services, items, reader)
 
     @router.post("/bevestigingen", summary="Veel afleveringen bevestigen")
     async def bevestigingen(request: Request) -> Response:
@@ -76,8 +78,9 @@ def routes(services: Services) -> APIRouter:
     async def ophalen(request: Request, aflever_id: Annotated[str, Path(pattern=UUID)]) -> Response:
         party = party_of(request, services)
         delivery = await _own(services, party, aflever_id)
-        dialect = accepted(request, _dialect(services, party))
-        return _parcel(_composed(services, delivery, dialect))
+        reader = _reader(services, party)
+        dialect = accepted(request, reader.dialect)
+        return _parcel(_composed(services, delivery, replace(reader, dialect=dialect)))
 
     @router.post("/{aflever_id}/bevestiging", summary="Eén aflevering bevestigen")
     async def bevestigen(
@@ -113,15 +116,13 @@ async def _ready(
         await asyncio.sleep(looked + REST_SECONDS - clock())
 
 
-def _page(
-    services: Services, items: list[tuple[int, Delivery]], dialect: Dialect | None
-) -> Response:
-    """A signed page of the postbus; with content where a dialect says in which form."""
+def _page(services: Services, items: list[tuple[int, Delivery]], reader: Party | None) -> Response:
+    """A signed page of the postbus; with content where a party reads it."""
     entries = []
     for _, delivery in items:
         entry = _summary(delivery)
-        if dialect is not None:
-            entry |= _content(services, delivery, dialect)
+        if reader is not None:
+            entry |= _content(services, delivery, reader)
         entries.append(entry)
     body: Json = {"afleveringen": entries, "aantal": len(entries)}
     if items:
@@ -129,8 +130,8 @@ def _page(
     return _signed(services, as_bytes(body))
 
 
-def _dialect(services: Services, party: Oin) -> Dialect:
-    """In which form this party reads.
+def _reader(services: Services, party: Oin) -> Party:
+    """This party, which says in which form and versions it reads.
 
     Raises:
         Refusal: TOKEN_ONGELDIG when it left the directory while it waited.
@@ -138,7 +139,7 @@ def _dialect(services: Services, party: Oin) -> Dialect:
     entry = services.line.directory().parties.get(party)
     if entry is None:
         raise Refusal(Code.TOKEN_ONGELDIG, Finding("deelnemer", ""))
-    return entry.dialect
+    return entry
 
 
 async def _own(services: Services, party: Oin, aflever_id: str) -> Delivery:
@@ -163,19 +164,21 @@ def _summary(delivery: Delivery) -> Json:
     }
 
 
-def _content(services: Services, delivery: Delivery, dialect: Dialect) -> Json:
-    if dialect is Dialect.XML:
-        return {"xml": _composed(services, delivery, dialect).body.decode()}
-    return aflevering(delivery, dialect=dialect)
+def _content(services: Services, delivery: Delivery, reader: Party) -> Json:
+    if reader.dialect is Dialect.XML:
+        return {"xml": _composed(services, delivery, reader).body.decode()}
+    spoken = in_version(delivery, reader.versions, services.line.catalogue)
+    return aflevering(spoken.delivery, dialect=reader.dialect, done=spoken.done)
 
 
-def _composed(services: Services, delivery: Delivery, dialect: Dialect) -> Parcel:
+def _composed(services: Services, delivery: Delivery, reader: Party) -> Parcel:
     return compose(
         delivery,
-        dialect=dialect,
+        dialect=reader.dialect,
         catalogue=services.line.catalogue,
         sealer=services.line.sealer,
         gateway=services.line.gateway,
+        versions=reader.versions,
     )
 
 

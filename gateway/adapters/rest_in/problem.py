@@ -169,6 +169,8 @@ def _finding(finding: Finding) -> Json:
     entry: Json = {"rule": finding.rule, "path": finding.path}
     if finding.line is not None:
         entry["line"] = finding.line
+    if finding.nl:
+        entry["detail"], entry["detailEn"] = finding.nl, finding.en
     return entry
 
 

@@ -1,0 +1,403 @@
+"""May this be said now, and where does the conversation stand afterwards?
+
+Pure functions over a ``Stand``: a message makes a move of the table, becomes available, does
+not arrive, or is taken back. None of them knows the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from gateway.calendar import Calendar
+from gateway.errors import Code, Finding, Refusal
+from gateway.message import Json, Oin
+from gateway.routing.guards import BEZWAAR_VOORBIJ, CONDITIONS, GUARDS, Said
+from gateway.routing.kern import TAKEN, Kern
+from gateway.routing.stand import (
+    BEEINDIGD,
+    GEOPEND,
+    NIEUW,
+    Soort,
+    Stand,
+    Stap,
+    Status,
+    Termijn,
+    Vraag,
+)
+from gateway.routing.table import CODE_MEMBERS, EITHER, FROM_THE_MESSAGE, KLOK, Rij, Table
+from gateway.routing.terms import Length, ends_at, tot_en_met
+
+CROSS = "stuurgegevens/crossReferentienummer"
+TE_LAAT = "TE_LAAT"
+AKKOORD_VERVALLEN = "AKKOORD_VERVALLEN"
+IBAN_NIEUW = "IBAN_NIET_EERDER_GEZIEN"
+
+BALANCES = frozenset({"SALDO_ONTVANGEN", "SALDO_ONTVANGEN_VOORAF_AKKOORD"})
+PROVISIONAL = "AKKOORD_VOORLOPIG"
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """How long each side has, for this message between these two parties.
+
+    Attributes:
+        antwoord: For an answer; None where there is no term.
+        voorstel: For the helper's proposal, after this balance.
+        bezwaar: For an objection to a consent in advance.
+    """
+
+    antwoord: Length | None = None
+    voorstel: Length | None = None
+    bezwaar: Length | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a message made of its conversation.
+
+    Attributes:
+        term: How long its recipient has, once it is available.
+        answered: The question that it answered.
+    """
+
+    stand: Stand
+    kern: Kern
+    row: Rij
+    warnings: tuple[Finding, ...] = ()
+    term: Length | None = None
+    answered: Vraag | None = None
+
+
+def step(said: Said, *, at: datetime, lengths: Lengths, table: Table) -> Move:
+    """Make the move that a message stands for.
+
+    Raises:
+        Refusal: GESPREK_BEEINDIGD, GEEN_RECHT (the other side says this), VRAAG_ONBEKEND,
+            VRAAG_VERVANGEN, VRAAG_AL_BEANTWOORD, VOLGORDE_ONGELDIG, or the code of the row
+            or guard that refused it.
+    """
+    stand = said.stand
+    rows = _rows_of(said, table)
+    if stand.ended and not any(row.holds(BEEINDIGD) for row in rows):
+        raise Refusal(Code.GESPREK_BEEINDIGD)
+    row = _row_for(said, rows)
+    vraag = _answered(said, row)
+    for guard in row.eist:
+        GUARDS[guard](said)
+    warnings = [*_late(said, vraag, at), *_new_iban(said), *_lapsed(said, row)]
+    kern = said.kern if row.kern is None else TAKEN[row.kern](said.kern, said.body)
+    moved, term = _moved(said, row, vraag, lengths)
+    return Move(moved, kern, row, tuple(warnings), term, vraag)
+
+
+def _rows_of(said: Said, table: Table) -> list[Rij]:
+    """The rows of this kind that this side may say, with these codes and conditions."""
+    rows = table.rows.get(said.soort, ())
+    code = said.body.get(CODE_MEMBERS.get(said.soort, ""))
+    mine = [row for row in rows if row.zegt in (_side(said, row), EITHER)]
+    if not mine:
+        raise Refusal(Code.GEEN_RECHT, said.at("stuurgegevens/afzender", "ANDERE_KANT"))
+    return [row for row in mine if not row.als or code in row.als]
+
+
+def _side(said: Said, row: Rij) -> str:
+    """On which side the sender is; the first message decides."""
+    if said.stand.shv is not None:
+        return said.stand.side(said.header.afzender)
+    return "shv" if row.zegt == EITHER else row.zegt
+
+
+def _row_for(said: Said, rows: Iterable[Rij]) -> Rij:
+    staat = said.stand.staat
+    for row in rows:
+        if row.holds(staat) and all(CONDITIONS[name](said) for name in row.wanneer):
+            if row.weigert is not None:
+                raise Refusal(row.weigert, said.at("stuurgegevens", f"IN_{staat}"))
+            return row
+    if staat == NIEUW and any(row.antwoord_op for row in rows):
+        raise Refusal(Code.VRAAG_ONBEKEND, said.at(CROSS, "VRAAG"))
+    # Who answers what was answered, or replaced, reads that; it says more than the order.
+    for row in rows:
+        if row.antwoord_op:
+            _answered(said, row)
+    raise Refusal(Code.VOLGORDE_ONGELDIG, said.at("stuurgegevens", f"IN_{staat}"))
+
+
+def _answered(said: Said, row: Rij) -> Vraag | None:
+    """The question that this answers; None where the move is no answer."""
+    vraag = said.stand.vraag(said.header.cross)
+    if row.beantwoordt:
+        fits = vraag is not None and vraag.soort in row.beantwoordt
+        return vraag if fits and vraag is not None and vraag.status is Status.OPEN else None
+    if not row.antwoord_op:
+        return None
+    if vraag is None or vraag.soort not in row.antwoord_op:
+        raise Refusal(Code.VRAAG_ONBEKEND, said.at(CROSS, "VRAAG"))
+    if vraag.vrager == said.header.afzender or vraag.status is Status.INGETROKKEN:
+        raise Refusal(Code.VRAAG_ONBEKEND, said.at(CROSS, "VRAAG"))
+    if vraag.status is Status.VERVANGEN:
+        raise Refusal(Code.VRAAG_VERVANGEN, _see(said, "VERVANGEN_DOOR", vraag.door))
+    if vraag.status is Status.BEANTWOORD and said.header.vervangt != vraag.door:
+        raise Refusal(Code.VRAAG_AL_BEANTWOORD, _see(said, "BEANTWOORD_DOOR", vraag.door))
+    return vraag
+
+
+def _see(said: Said, rule: str, number: str | None) -> Finding:
+    """Points at the message that counts instead."""
+    if not number:
+        return said.at(CROSS, rule)
+    return said.at(CROSS, rule, f"Het gaat nu om {number}.", f"What counts now is {number}.")
+
+
+def _late(said: Said, vraag: Vraag | None, at: datetime) -> list[Finding]:
+    if vraag is None:
+        return []
+    termijn = said.stand.termijn(vraag.referentienummer)
+    if termijn is None or termijn.tot_en_met is None or at < ends_at(termijn.tot_en_met):
+        return []
+    return [said.at(CROSS, TE_LAAT)]
+
+
+def _new_iban(said: Said) -> list[Finding]:
+    """Another account than before is how money goes astray (process.md 1, waarschuw)."""
+    given = said.body.get("betaalgegevens")
+    if given is None or not said.kern.ibans or given["iban"] in said.kern.ibans:
+        return []
+    return [said.at("betaalgegevens/iban", IBAN_NIEUW)]
+
+
+def _lapsed(said: Said, row: Rij) -> list[Finding]:
+    """A consent that was given does not count any more: both sides read that."""
+    if row.naar == "VOORSTEL_GEDAAN" and said.stand.staat in ("AKKOORD", PROVISIONAL):
+        return [said.at("stuurgegevens/vervangt", AKKOORD_VERVALLEN)]
+    return []
+
+
+def _moved(
+    said: Said, row: Rij, vraag: Vraag | None, lengths: Lengths
+) -> tuple[Stand, Length | None]:
+    header, before = said.header, said.stand
+    own, other = header.afzender, header.ontvanger
+    stand = before
+    if stand.shv is None:
+        shv, se = (own, other) if row.zegt != "se" else (other, own)
+        stand = replace(stand, shv=shv, se=se)
+    stand, verving = _replaced(stand, row, header.referentienummer)
+    if vraag is not None and not row.laat_open:
+        closed = replace(vraag, status=Status.BEANTWOORD, door=header.referentienummer)
+        stand = stand.with_vraag(closed)
+    staat = row.naar or (GEOPEND if row.opent and stand.staat == NIEUW else stand.staat)
+    stand = replace(
+        stand,
+        staat=staat,
+        merken=(stand.merken | set(row.merkt)) - set(row.ontmerkt),
+        reden=_reason(said, row) or stand.reden,
+    )
+    stand, term = _with_terms(stand, said, row, lengths)
+    if row.verleent is not None:
+        stand = _granted(stand, said, row.verleent)
+    if row.kern == "opgave":
+        stand = replace(stand, vervolg=(*stand.vervolg, *_successors(said, stand.vervolg)))
+    if row.naar is not None or row.vraag or row.antwoord_op:
+        stand = stand.with_stap(
+            Stap(
+                referentienummer=header.referentienummer,
+                soort=said.soort,
+                afzender=own,
+                voor=before.staat,
+                na=staat,
+                antwoord_op=None if vraag is None else vraag.referentienummer,
+                verving=verving,
+            )
+        )
+    return _settled(stand), term
+
+
+def _reason(said: Said, row: Rij) -> str | None:
+    return str(said.body["reden"]) if row.reden == FROM_THE_MESSAGE else row.reden
+
+
+def _replaced(stand: Stand, row: Rij, by: str) -> tuple[Stand, tuple[str, ...]]:
+    """What this message replaces is not asked any more."""
+    replaced = tuple(
+        each
+        for each in stand.vragen
+        if each.soort in row.vervangt and each.status in (Status.OPEN, Status.NIET_AFGELEVERD)
+    )
+    for each in replaced:
+        stand = stand.with_vraag(replace(each, status=Status.VERVANGEN, door=by))
+    return stand, tuple(each.referentienummer for each in replaced)
+
+
+def _with_terms(
+    stand: Stand, said: Said, row: Rij, lengths: Lengths
+) -> tuple[Stand, Length | None]:
+    header = said.header
+    soort, length, turn = Soort.ANTWOORD, lengths.antwoord if row.vraag else None, header.ontvanger
+    if row.vraag:
+        asked = Vraag(header.referentienummer, said.soort, header.afzender)
+        stand = stand.with_vraag(asked)
+    if row.term is Soort.BEZWAAR:
+        soort, length = Soort.BEZWAAR, lengths.bezwaar
+    if row.term is Soort.VOORSTEL:
+        soort, length = Soort.VOORSTEL, lengths.voorstel
+    if length is None:
+        return stand, None
+    termijn = Termijn(
+        soort=soort,
+        referentienummer=header.referentienummer,
+        berichtsoort=said.soort,
+        module=said.module,
+        versie=header.versie,
+        aan_zet=turn,
+        lengte=str(length),
+    )
+    return stand.with_termijn(termijn), length
+
+
+def _granted(stand: Stand, said: Said, member: str) -> Stand:
+    """The asker gives more time to what it asked; a shorter time is nothing granted."""
+    until = said.body.get(member)
+    if until is None:
+        return stand
+    last = date.fromisoformat(until)
+    for vraag in stand.open_vragen():
+        termijn = stand.termijn(vraag.referentienummer)
+        mine = vraag.vrager == said.header.afzender
+        if not mine or termijn is None or termijn.tot_en_met is None:
+            continue
+        if last > termijn.tot_en_met:
+            # Its reminders were sent already, or come as they were planned.
+            later = replace(termijn, tot_en_met=last, stap=min(termijn.stap, 2))
+            stand = stand.with_termijn(later)
+    return stand
+
+
+def _successors(said: Said, known: Iterable[Json]) -> list[Json]:
+    """Whom the helper may go on with: the gateway itself tells the new party nothing."""
+    offered = {each["conversatieReferentienummer"] for each in known}
+    parent = UUID(said.header.conversatie)
+    made = []
+    for claim in said.body.get("vorderingen", ()):
+        to = claim.get("overdracht")
+        named = None if to is None else to.get("oin") or to.get("kvkNummer")
+        if to is None or named is None:
+            continue
+        child = str(uuid5(uuid5(NAMESPACE_URL, str(parent)), named))
+        if child not in offered:
+            offered.add(child)
+            party = {name: to[name] for name in ("oin", "kvkNummer") if name in to}
+            made.append({**party, "soort": to["soort"], "conversatieReferentienummer": child})
+    return made
+
+
+def _settled(stand: Stand) -> Stand:
+    """Without the terms that the state has made meaningless; after the end without any."""
+    if stand.ended:
+        return replace(stand, termijnen=())
+    left = tuple(
+        each
+        for each in stand.termijnen
+        if not (each.soort is Soort.VOORSTEL and stand.staat not in BALANCES)
+        and not (each.soort is Soort.BEZWAAR and stand.staat != PROVISIONAL)
+        and (each.soort is not Soort.ANTWOORD or stand.vraag(each.referentienummer) is not None)
+    )
+    return stand if left == stand.termijnen else replace(stand, termijnen=left)
+
+
+def available(
+    stand: Stand,
+    referentienummer: str,
+    at: datetime,
+    calendar: Calendar,
+    told: date | None = None,
+) -> Stand:
+    """A message lies where its recipient finds it: its term begins, once.
+
+    One that had not been delivered is open again, and its term starts afresh.
+
+    Args:
+        told: The last day, where its recipient was told one.
+    """
+    stap = stand.stap(referentienummer)
+    if stap is not None and stap.niet_afgeleverd:
+        stand = stand.with_stap(replace(stap, niet_afgeleverd=False))
+    vraag = stand.vraag(referentienummer)
+    if vraag is not None and vraag.status is Status.NIET_AFGELEVERD:
+        stand = stand.with_vraag(replace(vraag, status=Status.OPEN))
+    termijn = stand.termijn(referentienummer)
+    if termijn is None or termijn.beschikbaar is not None:
+        return stand
+    last = told or tot_en_met(Length.read(termijn.lengte), at, calendar)
+    return stand.with_termijn(replace(termijn, beschikbaar=at, tot_en_met=last, stap=0))
+
+
+def not_delivered(stand: Stand, referentienummer: str) -> Stand:
+    """A message became a dead letter: its step is marked and its term stands still."""
+    stap, vraag = stand.stap(referentienummer), stand.vraag(referentienummer)
+    termijn = stand.termijn(referentienummer)
+    if stap is not None:
+        stand = stand.with_stap(replace(stap, niet_afgeleverd=True))
+    if vraag is not None and vraag.status is Status.OPEN:
+        stand = stand.with_vraag(replace(vraag, status=Status.NIET_AFGELEVERD))
+    if termijn is not None:
+        stopped = replace(termijn, beschikbaar=None, tot_en_met=None, stap=0)
+        stand = stand.with_termijn(stopped)
+    return stand
+
+
+def undone(stand: Stand, referentienummer: str) -> Stand:
+    """A message was taken back, or given up: what it changed is as before, where nothing
+    else was built on it; a question that it answered is open again with its old date.
+    """
+    vraag, stap = stand.vraag(referentienummer), stand.stap(referentienummer)
+    if vraag is not None:
+        stand = stand.with_vraag(replace(vraag, status=Status.INGETROKKEN))
+        stand = stand.without_termijn(referentienummer)
+    if stap is None:
+        return stand
+    for number in (*stap.verving, *filter(None, (stap.antwoord_op,))):
+        earlier = stand.vraag(number)
+        if earlier is not None and earlier.door == referentienummer:
+            stand = stand.with_vraag(replace(earlier, status=Status.OPEN, door=None))
+    if _newest_move(stand) == referentienummer and not stand.ended:
+        stand = replace(stand, staat=stap.voor)
+    left = tuple(e for e in stand.stappen if e.referentienummer != referentienummer)
+    return _settled(replace(stand, stappen=left))
+
+
+def _newest_move(stand: Stand) -> str | None:
+    """The last message that changed the state."""
+    moves = [each.referentienummer for each in stand.stappen if each.voor != each.na]
+    return moves[-1] if moves else None
+
+
+def expired(stand: Stand, soort: str, berichtsoort: str, table: Table) -> Stand:
+    """A term ran out: the move that the clock makes, if there is one in this state."""
+    for row in table.rows.get(soort, ()):
+        if row.zegt == KLOK and berichtsoort in row.als and row.holds(stand.staat):
+            stand, _ = _replaced(stand, row, "")
+            stand = replace(stand, staat=row.naar or stand.staat)
+            if soort == "BezwaartermijnVerstreken":
+                stand = replace(stand, merken=stand.merken | {BEZWAAR_VOORBIJ})
+            return _settled(stand)
+    return stand
+
+
+def inherited(stand: Stand, old: Oin, new: Oin) -> Stand:
+    """A party merged into another: the conversation goes on, terms unchanged."""
+
+    def now(party: Oin | None) -> Oin | None:
+        return new if party == old else party
+
+    return replace(
+        stand,
+        shv=now(stand.shv),
+        se=now(stand.se),
+        vragen=tuple(replace(e, vrager=now(e.vrager) or e.vrager) for e in stand.vragen),
+        termijnen=tuple(replace(e, aan_zet=now(e.aan_zet) or e.aan_zet) for e in stand.termijnen),
+        stappen=tuple(replace(e, afzender=now(e.afzender) or e.afzender) for e in stand.stappen),
+    )

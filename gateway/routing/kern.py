@@ -1,0 +1,134 @@
+"""The sealed part of a conversation: which claims, what was proposed, what was agreed.
+
+Kept so that a later message can be held against what was said (design decision 14); never in
+the clear, and erased some time after the conversation ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from gateway.message import Json
+
+LINE_MEMBERS = (
+    "afkooppercentage",
+    "prognoseEindbedragInCenten",
+    "actueelVorderingsbedragInCenten",
+    "vorderingsType",
+)
+"""What RegelingGeaccordeerd repeats of each line of the proposal."""
+
+MOST_IBANS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Kern:
+    """What was said about claims, amounts and obstacles, newest only.
+
+    Attributes:
+        opgave: Numbers of the open claims that the creditor named; None before it did.
+        belemmerd: Numbers of those with an obstacle.
+        vooraf: The StandaardAkkoord, where the creditor consented in advance.
+        type: TypeSchuldregeling of the proposal.
+        regels: The lines of the proposal by FactuurnummerSE, each as ``LINE_MEMBERS``.
+        ibans: Account numbers that the creditor gave.
+    """
+
+    opgave: tuple[str, ...] | None = None
+    belemmerd: tuple[str, ...] = ()
+    vooraf: Json | None = None
+    type: str | None = None
+    regels: Json | None = None
+    ibans: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """There is nothing to keep."""
+        return self == Kern()
+
+    @property
+    def pays(self) -> bool:
+        """Some line of the proposal pays more than nothing."""
+        return any(Decimal(line[0]) > 0 for line in (self.regels or {}).values())
+
+
+def as_bytes(kern: Kern) -> bytes:
+    """As it is sealed."""
+    told = {name: getattr(kern, name) for name in Kern.__dataclass_fields__}
+    return orjson.dumps({name: value for name, value in told.items() if value not in (None, ())})
+
+
+def read(content: bytes) -> Kern:
+    """What ``as_bytes`` wrote."""
+    told = orjson.loads(content)
+    for name in ("opgave", "belemmerd", "ibans"):
+        if name in told:
+            told[name] = tuple(told[name])
+    return Kern(**told)
+
+
+def with_opgave(kern: Kern, body: Json) -> Kern:
+    """After the creditor stated its claims (SaldoverzoekAntwoord and its twin)."""
+    claims = list(_claims(body))
+    return replace(
+        kern,
+        opgave=tuple(number for number, _ in claims),
+        belemmerd=tuple(number for number, claim in claims if "belemmering" in claim),
+        vooraf=body.get("standaardAkkoord"),
+        ibans=_more_ibans(kern, body, *(claim for _, claim in claims)),
+    )
+
+
+def with_voorstel(kern: Kern, voorstel: Json) -> Kern:
+    """After the helper proposed."""
+    lines = {
+        line["factuurnummerSe"]: [line[member] for member in LINE_MEMBERS]
+        for line in voorstel["vorderingen"]
+    }
+    return replace(kern, type=voorstel["typeSchuldregeling"], regels=lines)
+
+
+def with_betaalgegevens(kern: Kern, body: Json) -> Kern:
+    """After the creditor said where to pay."""
+    return replace(kern, ibans=_more_ibans(kern, body))
+
+
+def _claims(body: Json) -> Iterator[tuple[str, Json]]:
+    """Open claims by the creditor's number, in the order of the message."""
+    if "totaalvordering" in body:
+        yield body["totaalvordering"]["factuurnummerSe"], body["totaalvordering"]
+    for vordering in body.get("vorderingen", ()):
+        if "openstaand" in vordering and "factuurnummerSe" in vordering:
+            yield vordering["factuurnummerSe"], vordering["openstaand"]
+
+
+def _more_ibans(kern: Kern, *places: dict[str, Any]) -> tuple[str, ...]:
+    given = (place["betaalgegevens"]["iban"] for place in places if "betaalgegevens" in place)
+    return tuple(dict.fromkeys((*kern.ibans, *given)))[-MOST_IBANS:]
+
+
+def _voorstel(kern: Kern, body: Json) -> Kern:
+    return with_voorstel(kern, body["voorstel"])
+
+
+def _heroverweging(kern: Kern, body: Json) -> Kern:
+    changed = body.get("gewijzigdVoorstel")
+    return kern if changed is None else with_voorstel(kern, changed)
+
+
+TAKEN: Mapping[str, Callable[[Kern, Json], Kern]] = MappingProxyType(
+    {
+        "opgave": with_opgave,
+        "voorstel": _voorstel,
+        "heroverweging": _heroverweging,
+        "regeling": with_voorstel,
+        "betaalgegevens": with_betaalgegevens,
+    }
+)
+"""What a move takes over from its message, by the word of the table."""
