@@ -18,14 +18,14 @@ from collections.abc import (
 )
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from starlette.types import ASGIApp
 
 from gateway.adapters.breaker import Breaker, BreakerPolicy
-from gateway.adapters.clock import utc_now
+from gateway.adapters.clock import Clock, clock_of
 from gateway.adapters.courier import Courier, Pace
 from gateway.adapters.directory_watch import DirectoryWatch
 from gateway.adapters.egress import Egress, SystemResolver
@@ -117,7 +117,8 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
         owner = keyring.signing.oin
         if owner != settings.oin:
             raise Fault(f"the keys in {settings.keys} are of {owner}, not of {settings.oin}")
-        ledger = open_ledger(settings.ledger, keyring)
+        clock = clock_of(settings.clock_ahead)
+        ledger = open_ledger(settings.ledger, keyring, clock=clock)
         stack.callback(ledger.close)
         ledger.follow_keys()
         broker = Broker(settings.broker, settings.oin) if settings.broker else None
@@ -125,14 +126,14 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
         async def follow(directory: Directory) -> None:
             if broker is not None:
                 await broker.follow(directory)
-            await asyncio.to_thread(_rechannel, ledger, directory)
+            await asyncio.to_thread(_rechannel, ledger, directory, clock())
 
         watch = DirectoryWatch(
             partial(asyncio.to_thread, ledger.directory),
             follow,
             production=settings.environment == "productie",
         )
-        services = _services(settings, keyring, ledger, watch)
+        services = _services(settings, keyring, ledger, watch, clock)
         stack.push_async_callback(services.writer.close)
         await watch.refresh()
         if broker is not None:
@@ -150,7 +151,7 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
                 services.refusals.run,
                 partial(follow_keys, services.writer, ledger),
                 *(
-                    [partial(sweep, services.writer, ledger, read_retention(), watch, utc_now)]
+                    [partial(sweep, services.writer, ledger, read_retention(), watch, clock)]
                     if settings.roles & {"klok", "houder"}
                     else []
                 ),
@@ -159,7 +160,7 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
                 *(
                     [
                         partial(_close_days, services),
-                        partial(keep_time, services.writer, ledger, services.line.courses, utc_now),
+                        partial(keep_time, services.writer, ledger, services.line.courses, clock),
                     ]
                     if "klok" in settings.roles
                     else []
@@ -174,6 +175,7 @@ def _services(
     keyring: Keyring,
     ledger: SqlLedger,
     watch: DirectoryWatch,
+    clock: Clock,
 ) -> Services:
     """The line and what stands around it."""
     news = News()
@@ -198,7 +200,7 @@ def _services(
         skew=settings.skew,
         directory=watch,
         courses=courses_of(keyring, watch),
-        clock=utc_now,
+        clock=clock,
         draw=draw,
         jitter=random.random,
         quota=Quota(watch, time.monotonic),
@@ -206,7 +208,7 @@ def _services(
         record=record,
         channels={},
     )
-    writer = Writer(ledger, admission(line), clock=utc_now, waiting=settings.waiting)
+    writer = Writer(ledger, admission(line), clock=clock, waiting=settings.waiting)
     return Services(
         line=line,
         settings=settings,
@@ -214,7 +216,7 @@ def _services(
         writer=writer,
         tokens=TokenIssuer(keyring.signing, watch, settings.url),
         keys=keyring.signing,
-        refusals=RefusalLog(refuse, utc_now),
+        refusals=RefusalLog(refuse, clock),
         news=news,
         bodies=Bodies(),
     )
@@ -227,7 +229,7 @@ def _couriers(services: Services, broker: Broker | None, stack: AsyncExitStack) 
     resolver = SystemResolver()
     stack.callback(resolver.close)
     tls = ssl.create_default_context(cafile=services.settings.ca_bundle or None)
-    push = PushOut(Egress(tls, resolver), now=utc_now)
+    push = PushOut(Egress(tls, resolver), now=services.line.clock)
     stack.push_async_callback(push.aclose)
     ways: dict[Channel, ChannelOut] = {
         Channel.PUSH: push,
@@ -244,7 +246,7 @@ def _couriers(services: Services, broker: Broker | None, stack: AsyncExitStack) 
             partial(dispatch, line=line),
             channels=frozenset({channel}),
             breaker=Breaker(BREAKERS[channel]),
-            now=utc_now,
+            now=services.line.clock,
             pace=PACES[channel],
         )
         for channel in ways
@@ -265,8 +267,9 @@ async def _heal(services: Services) -> None:
     while True:
         await asyncio.sleep(HEAL_EVERY_SECONDS)
         try:
-            await services.writer.run(_rechannel, services.ledger, services.line.directory())
-            freed = await services.writer.run(lambda: services.ledger.heal(utc_now()))
+            line = services.line
+            await services.writer.run(_rechannel, services.ledger, line.directory(), line.clock())
+            freed = await services.writer.run(lambda: services.ledger.heal(services.line.clock()))
         except Fault:
             continue
         if freed:
@@ -277,7 +280,7 @@ async def _close_days(services: Services) -> None:
     """Role klok: sign the heads of all logs after the end of each Dutch day."""
     while True:
         try:
-            day = await services.writer.run(services.ledger.close_day, utc_now())
+            day = await services.writer.run(services.ledger.close_day, services.line.clock())
         except Fault as fault:
             log.warning("evidence.day_not_closed", extra={"fault": type(fault).__name__})
         else:
@@ -297,10 +300,10 @@ def _inline_or_thread(
     return run
 
 
-def _rechannel(ledger: Ledger, directory: Directory) -> int:
+def _rechannel(ledger: Ledger, directory: Directory, now: datetime) -> int:
     """What waits for a party goes by the channel that the party has now."""
     channels = {party.oin: party.channel for party in directory.parties.values()}
-    return ledger.rechannel(channels, utc_now())
+    return ledger.rechannel(channels, now)
 
 
 def _no_broker() -> bool | None:

@@ -61,6 +61,8 @@ class Settings:
         roles: Which of ontvangen, bezorgen, klok, houder this process plays.
         ca_bundle: Trusted roots for push; empty for the system's.
         inline_limit: Bodies up to so many bytes are checked in the event loop.
+        clock_ahead: A file with the number of seconds that the clock of a trial is ahead;
+            production refuses it.
     """
 
     oin: Oin = TEST_GATEWAY
@@ -81,6 +83,7 @@ class Settings:
     roles: frozenset[str] = ROLES
     ca_bundle: str = ""
     inline_limit: int = 256 * 1024
+    clock_ahead: Path | None = None
 
 
 def load(environment: Mapping[str, str]) -> Settings:
@@ -132,19 +135,26 @@ def _read(name: str, text: str) -> object:
         case "roles":
             return frozenset(part.strip() for part in text.split(",") if part.strip())
         case _:
-            return Path(text) if name == "keys" else text
+            return Path(text) if name in {"keys", "clock_ahead"} else text
 
 
-def _contradictions(settings: Settings) -> list[str]:
-    problems = [*_listeners(settings)]
-    if not re.fullmatch(r"[0-9]{20}", settings.oin):
-        problems.append("GATEWAY_OIN: must be 20 digits")
+def _unfit_for_production(settings: Settings) -> list[str]:
+    problems = []
     if settings.environment not in {"test", "productie"}:
         problems.append("GATEWAY_ENVIRONMENT: must be test or productie")
     if settings.environment == "productie" and settings.oin.startswith("00000099"):
         problems.append("GATEWAY_OIN: production refuses a test OIN (00000099…)")
+    if settings.environment == "productie" and settings.clock_ahead is not None:
+        problems.append("GATEWAY_CLOCK_AHEAD: production goes by the time that it is")
     if settings.environment == "productie" and keys_beside_ledger(settings):
         problems.append("GATEWAY_KEYS: must lie outside the folder of GATEWAY_LEDGER")
+    return problems
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    problems = [*_listeners(settings), *_unfit_for_production(settings)]
+    if not re.fullmatch(r"[0-9]{20}", settings.oin):
+        problems.append("GATEWAY_OIN: must be 20 digits")
     if settings.largest_body > HARD_LIMIT_BYTES:
         problems.append(f"GATEWAY_LARGEST_BODY: at most {HARD_LIMIT_BYTES}")
     if not settings.roles or settings.roles - ROLES:

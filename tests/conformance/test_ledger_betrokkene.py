@@ -405,7 +405,6 @@ def test_what_is_erased_for_one_controller_stays_for_another(ledger: SqlLedger) 
 def test_proof_of_an_erasure_outlives_the_term_of_its_message(ledger: SqlLedger) -> None:
     confirmed(ledger, about(1, ANNA), about(2, BERT))
     erased(ledger, running=True, at=MONTHS_LATER)
-    ledger._clock = lambda: METADATA_GOES  # type: ignore[method-assign]
     ledger.sweep(TERMS, {}, now=MONTHS_LATER, limit=9)
 
     ledger.forget(TERMS, {}, now=METADATA_GOES, limit=9)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -65,6 +66,14 @@ PARTIES = the_usual(
 )
 
 
+class Question(NamedTuple):
+    """What an SHV asked, by whom, in which conversation and under which number."""
+
+    asker: Oin
+    conversation: str
+    number: str
+
+
 @dataclass(frozen=True)
 class Scene:
     """A running gateway with a broker: two SHVs by queue, a creditor with a postbus."""
@@ -86,10 +95,19 @@ class Scene:
 
     async def tell(self, oin: Oin = SHV, *, conversation: str | None = None) -> str:
         """Have the creditor answer what an SHV asked; returns the number of the answer."""
-        talk = conversation or fresh()
-        question = told(SALDOVERZOEK, oin, SE, conversation=talk)
-        await self._send(self.reach.creditor(oin), SALDOVERZOEK, question)
-        made = told(OPGAVE, SE, oin, conversation=talk, cross=reference(question))
+        return await self.answer(await self.ask(oin, conversation=conversation))
+
+    async def ask(self, oin: Oin = SHV, *, conversation: str | None = None) -> Question:
+        """Have an SHV ask the creditor."""
+        made = told(SALDOVERZOEK, oin, SE, conversation=conversation or fresh())
+        number = await self._send(self.reach.creditor(oin), SALDOVERZOEK, made)
+        thread = made["saldoverzoek"]["stuurgegevens"]["conversatieReferentienummer"]
+        return Question(oin, thread, number)
+
+    async def answer(self, question: Question) -> str:
+        """Have the creditor answer; returns the number of the answer."""
+        oin, talk, cross = question
+        made = told(OPGAVE, SE, oin, conversation=talk, cross=cross)
         return await self._send(self.se, OPGAVE, made)
 
     async def tell_more(self, conversation: str) -> str:
@@ -516,6 +534,7 @@ async def test_a_new_party_has_its_queue_within_five_seconds_and_disturbs_nobody
 ) -> None:
     newcomer = by_queue(OVERIGE_SHV, "Gemeente Nieuwkomer", "shv-fase-2")
     entries = [entry for entry in PARTIES if entry.oin != OVERIGE_SHV]
+    questions = [await scene.ask() for _ in range(20)]
 
     scene.world.apply([*entries, newcomer])
 
@@ -523,7 +542,7 @@ async def test_a_new_party_has_its_queue_within_five_seconds_and_disturbs_nobody
         queues = await asyncio.to_thread(scene.broker.queues)
         return party_queue(OVERIGE_SHV) in {queue.name for queue in queues}
 
-    meanwhile = [asyncio.create_task(scene.tell()) for _ in range(20)]
+    meanwhile = [asyncio.create_task(scene.answer(each)) for each in questions]
     await eventually(declared, "the queue of the new party", within=5)
     sent = await scene.tell(OVERIGE_SHV)
     async with scene.party(OVERIGE_SHV) as party:

@@ -107,12 +107,18 @@ async def connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def flood(
-    url: str, requests: Iterable[bytes], *, connections: int = 16, keep: bool = False
+    url: str,
+    requests: Iterable[bytes],
+    *,
+    connections: int = 16,
+    keep: bool = False,
+    again: bool = False,
 ) -> Answers:
     """Send all of these as fast as they are answered, over so many connections.
 
     Args:
         keep: Count the bodies of the answers too.
+        again: Send once more what the gateway hung up on without an answer.
     """
     answers, waiting = Answers(), iter(requests)
 
@@ -120,7 +126,14 @@ async def flood(
         connection = Connection(url)
         for request in waiting:
             began = time.monotonic()
-            status, body = await connection.ask(request)
+            while True:
+                try:
+                    status, body = await connection.ask(request)
+                    break
+                except (ConnectionError, asyncio.IncompleteReadError):
+                    if not again:
+                        raise
+                    await connection.close()
             answers.seconds.append(time.monotonic() - began)
             answers.statuses[status] += 1
             if keep:

@@ -24,13 +24,13 @@ from tests.fault.conftest import Counts
 from tests.fault.flooding import MIB, an_xml_post, flood, resident, rows
 
 LARGEST = Settings().largest_body
-AT_ONCE = 3 * LARGEST_TOTAL_BYTES // LARGEST
-"""Three times what is set aside: who keeps them all takes a GiB too much."""
-ROUNDS = 3
+AT_ONCE = 2 * LARGEST_TOTAL_BYTES // LARGEST
+"""Twice what is set aside: who keeps them all takes half a GiB too much."""
+ROUNDS = 2
 """What one flood leaves behind must not add to the next."""
 BOUND_MIB = LARGEST_TOTAL_BYTES / MIB + 400
-"""All bodies under way together, 160 of the process itself, and of the six threads that examine
-bodies each no more than five times the largest one."""
+"""All bodies under way together, 160 of the process itself, and five times the largest body in
+each of the six threads that examine them."""
 
 
 def deep(size: int) -> bytes:
@@ -48,18 +48,19 @@ def long_text(size: int) -> bytes:
     return b"<a>" + b"x" * (size - 7) + b"</a>"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_the_largest_bodies_of_strangers_at_once_take_no_more_memory_than_is_set_aside(
     tmp_path: Path, new_world: NewWorld, counts: Counts
 ) -> None:
-    world = new_world(tmp_path / "gateway", body_timeout="100")
+    world = new_world(tmp_path / "gateway", body_timeout="250")
     posts = [an_xml_post(make(LARGEST)) for make in (deep, many, long_text)]
     with as_process(world) as process:
         before = resident(process.pid)
         statuses: Counter[int] = Counter()
         for _ in range(ROUNDS):
+            # on a busy machine the time for a head may pass before the gateway looks at it
             answers = await flood(
-                world.settings.url, islice(cycle(posts), AT_ONCE), connections=AT_ONCE
+                world.settings.url, islice(cycle(posts), AT_ONCE), connections=AT_ONCE, again=True
             )
             statuses += answers.statuses
         peak = resident(process.pid, peak=True)

@@ -260,7 +260,7 @@ def test_the_lengths_of_this_gateway_are_those_of_the_field() -> None:
     assert length("Kennisgeving", "RIJK") == length("Kennisgeving") == "None"
     assert [book.pauze_maanden(each) for each in (None, "ZN", "RIJK")] == [4, 6, 8]
     assert (str(book.uncollected), str(book.geldigheid_saldo)) == ("5 WERKDAG", "90 KALENDERDAG")
-    assert book.convenanten == {"RIJK", "ZN"}
+    assert book.convenanten == {"COLLECTIEF", "RIJK", "ZN"}
     assert book.calendar == DUTCH
     assert book.voorstel(None) is book.voorstel("ZN") is None
     proposal = book.voorstel("RIJK")

@@ -12,8 +12,11 @@ import pytest
 from fixtures.documents import example, kind
 from fixtures.rules import courses
 from fixtures.world import GATEWAY, SE, SHV
+from gateway.adapters.keys import GatewayKeys
+from gateway.adapters.rabbitmq.queue_out import routing_key
 from gateway.adapters.register import DirectoryInvalid, directory_of, text_of
-from gateway.compose import aflevering, in_version
+from gateway.adapters.signatures import Seal
+from gateway.compose import OnQueue, aflevering, compose, in_version
 from gateway.errors import Code, Finding, Refusal
 from gateway.message import (
     Admitted,
@@ -53,13 +56,13 @@ OLD_ENDING = Kind("schuldregeling", 1, "SchuldregelingBeeindigd")
 READS_OLD = {"schuldregeling": 1}
 VERSIONS = CATALOGUE.versions
 
-AN_ENTRY = f'''
+AN_ENTRY = f"""
 [[partij]]
 oin = "{SE}"
 naam = "Schuldeiser"
 rollen = ["schuldeiser"]
 modules = ["schuldregeling"]
-'''
+"""
 
 
 def body_of(document: Json) -> Json:
@@ -421,6 +424,23 @@ def test_a_newer_message_without_loss_is_only_lowered() -> None:
 
     assert envelope["bewerkingen"][-1] == "OMLAAG"
     assert "weggelaten" not in envelope["bericht"]["schuldregelingBeeindigd"]["stuurgegevens"]
+
+
+def test_an_event_on_the_queue_is_of_the_kind_that_its_recipient_reads(tmp_path: Path) -> None:
+    parcel = compose(
+        delivery_of(NOTICE, allowing(NOTICE)),
+        dialect=Dialect.JSON,
+        catalogue=CATALOGUE,
+        sealer=Seal(GatewayKeys.create(tmp_path / "keys", GATEWAY)),
+        gateway=GATEWAY,
+        on_queue=OnQueue("https://gateway.example"),
+        versions=READS_OLD,
+    )
+
+    event = json.loads(parcel.body)
+    assert event["type"].endswith(".klantgemeldvoorshv.v1")
+    assert routing_key(parcel.delivery).endswith(".schuldregeling.klantgemeldvoorshv.v1")
+    assert "klantGemeldVoorShv" in event["data"]["aflevering"]["bericht"]
 
 
 @pytest.mark.parametrize("which", [NOTICE, kind("schuldregeling", "Heroverweging")], ids=str)
