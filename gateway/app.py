@@ -151,7 +151,16 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
                 services.refusals.run,
                 partial(follow_keys, services.writer, ledger),
                 *(
-                    [partial(sweep, services.writer, ledger, read_retention(), watch, clock)]
+                    [
+                        partial(
+                            sweep,
+                            services.writer,
+                            ledger,
+                            read_retention(),
+                            services.line.courses,
+                            clock,
+                        )
+                    ]
                     if settings.roles & {"klok", "houder"}
                     else []
                 ),

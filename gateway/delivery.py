@@ -56,7 +56,7 @@ class Answer(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a delivery ended unconfirmed: a dead letter (the broker's categories and ours), or not."""
+    """Why a delivery ended unconfirmed (the broker's categories and ours)."""
 
     OPGEGEVEN = "opgegeven"  # push gave up by age
     GEWEIGERD = "geweigerd"  # the subscriber or endpoint said no

@@ -305,6 +305,7 @@ class Delivery:
         overtakes: It went ahead of what its recipient did not have yet.
         term: How long its recipient has, as the rules write it; None without a term.
         tot_en_met: The last day of that, once it is known.
+        collected: Its recipient took its content before; it is not withdrawn any more.
     """
 
     id: str
@@ -328,6 +329,7 @@ class Delivery:
     overtakes: bool = False
     term: str | None = None
     tot_en_met: date | None = None
+    collected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -103,6 +103,7 @@ class MessageView:
     state: State
     attempts: int
     offered_at: datetime | None
+    collected_at: datetime | None
     confirmed_at: datetime | None
     reason: Reason | None
     door: Door
@@ -116,6 +117,7 @@ class Original:
         signature: The detached JWS that came with JSON, else None (XML carries its own).
         digest: The ``Digest`` header that came with JSON over HTTP, else None.
         received_at: The instant at which the certificate was judged.
+        collected: Its recipient took its content before.
     """
 
     body: bytes
@@ -129,6 +131,7 @@ class Original:
     signer_fingerprint: str
     signer_algorithm: str
     received_at: datetime
+    collected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,9 @@ class DeadLetter:
         delivery_id: None for garbage that belongs to no delivery.
         note: Closed technical word or a Foutbericht code, never free text.
         resolved: ``herhaald``, ``verworpen``, ``vrijgegeven`` or None while open. A released
-            one can still be replayed or discarded.
+            one can still be replayed or discarded. ``ingetrokken`` where its sender took the
+            message back, or the gateway a reminder: that is never offered again.
+        ended: Its conversation ended since: it can be discarded, but not replayed.
     """
 
     id: int
@@ -211,6 +216,7 @@ class DeadLetter:
     resolved_by: str | None
     resolved_why: str | None
     resolved_at: datetime | None
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +361,16 @@ class Ledger(Protocol):
         """What was sent, as it was sent, to a recipient that may fetch the delivery."""
         ...
 
+    def collect(
+        self, ontvanger: Oin, delivery_ids: Collection[str], at: datetime
+    ) -> frozenset[str]:
+        """Write down that the recipient takes the content of these; which it may have now.
+
+        Of this and a withdrawal at the same instant exactly one comes first: what comes back
+        is not withdrawn any more, and what was withdrawn does not come back.
+        """
+        ...
+
     def confirm(
         self, ontvanger: Oin, delivery_ids: Sequence[str], at: datetime
     ) -> dict[str, Confirmed]:
@@ -385,7 +401,8 @@ class Ledger(Protocol):
     def replay(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
         """Offer these again under the same delivery id; returns those that it took.
 
-        Open ones and released ones, which then keep their successors waiting again.
+        Open ones and released ones, which then keep their successors waiting again. Not what
+        its sender took back, nor into a conversation that ended since.
         """
         ...
 

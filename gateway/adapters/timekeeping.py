@@ -7,15 +7,17 @@ import logging
 import uuid
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from gateway.adapters import certificates
 from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.adapters.ledger.writer import Writer
+from gateway.calendar import AMSTERDAM
 from gateway.errors import Fault
 from gateway.routing import table, terms
 from gateway.routing.course import Courses
-from gateway.routing.directory import Directory
+from gateway.routing.directory import Directory, successor
 from gateway.routing.own import Voice
 
 log = logging.getLogger(__name__)
@@ -62,11 +64,29 @@ async def catch_up(
     Raises:
         Fault: the ledger did not answer; the next time goes on from there.
     """
-    count = 0
+    count = await _succeed(writer, ledger, courses.directory(), clock)
     for work in (ledger.follow, ledger.due_terms, ledger.notices):
         while done := await writer.run(work, courses, clock(), AT_ONCE):
             count += done
             if done < AT_ONCE:
                 break
+            await asyncio.sleep(BREATH_SECONDS)
+    return count
+
+
+async def _succeed(
+    writer: Writer, ledger: SqlLedger, directory: Directory, clock: Callable[[], datetime]
+) -> int:
+    """Move what belongs to parties that merged into another by now."""
+    count = 0
+    today = clock().astimezone(AMSTERDAM).date()
+    for each in directory.successions:
+        to = directory.parties.get(successor(each.van, today, directory))
+        if each.op > today or to is None:
+            continue
+        move = partial(ledger.succeed, each.van, to.oin, to.channel, limit=AT_ONCE)
+        after = 0
+        while after := await writer.run(partial(move, at=clock(), after=after)):
+            count += 1
             await asyncio.sleep(BREATH_SECONDS)
     return count

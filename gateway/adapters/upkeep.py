@@ -13,6 +13,7 @@ from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.adapters.ledger.retention import Cursor, Roles, Swept
 from gateway.adapters.ledger.writer import Writer
 from gateway.errors import Fault
+from gateway.routing.course import Courses
 from gateway.routing.directory import Directory
 from gateway.routing.retention import Retention
 
@@ -44,14 +45,14 @@ async def sweep(
     writer: Writer,
     ledger: SqlLedger,
     retention: Retention,
-    directory: Callable[[], Directory],
+    courses: Courses,
     clock: Callable[[], datetime],
 ) -> None:
     """Once in an hour let go what was kept long enough; roles klok and houder."""
     while True:
         gone: Counter[tuple[str, str]] = Counter()
         try:
-            for batch in sweep_batches(ledger, retention, lambda: roles_in(directory()), clock):
+            for batch in sweep_batches(ledger, retention, courses, clock):
                 gone += await writer.run(batch)
                 await asyncio.sleep(SWEEP_PAUSE_SECONDS)
         except Fault as fault:
@@ -69,13 +70,17 @@ def roles_in(directory: Directory) -> Roles:
 def sweep_batches(
     ledger: SqlLedger,
     retention: Retention,
-    roles: Callable[[], Roles],
+    courses: Courses,
     clock: Callable[[], datetime],
     *,
     trial: bool = False,
 ) -> Iterator[Batch]:
     """The batches of one sweep, to be called in turn; each says what it let go."""
-    for step in (ledger.sweep, ledger.forget):
+
+    def roles() -> Roles:
+        return roles_in(courses.directory())
+
+    for step in (partial(ledger.sweep, rules=courses), ledger.forget):
         course = _Course(step, retention, roles, clock, trial=trial)
         while not course.done:
             yield course.go_on

@@ -29,7 +29,7 @@ VAULT = "kluis"
 _NONCE_BYTES = 12
 _WRAP = b"gegevenssleutel:"
 _ALONE = "alleen"
-_VERSION_BYTES = 4
+VERSION_BYTES = 4
 _WRAPPED_BYTES = _NONCE_BYTES + KEY_BYTES + 16  # with the tag of GCM
 _PLAIN, _DEFLATED = b"\x00", b"\x01"
 _WORTH_DEFLATING = 256
@@ -169,7 +169,7 @@ class Vault:
     def seal_alone(self, about: bytes, content: bytes) -> bytes:
         """Content that is kept in one piece, with the wrapped key that opens it."""
         key = self.make(about)
-        return key.version.to_bytes(_VERSION_BYTES) + key.wrapped + key.seal(_ALONE, content)
+        return key.version.to_bytes(VERSION_BYTES) + key.wrapped + key.seal(_ALONE, content)
 
     def open_alone(self, about: bytes, sealed: bytes) -> bytes:
         """What ``seal_alone`` sealed; raises as ``take`` and ``DataKey.open``."""
@@ -180,7 +180,7 @@ class Vault:
         """The same under version ``to``; raises as ``take``."""
         version, wrapped, rest = _parts(sealed)
         again = self.wrap_again(about, version, wrapped, to=to)
-        return to.to_bytes(_VERSION_BYTES) + again + rest
+        return to.to_bytes(VERSION_BYTES) + again + rest
 
     def _wrap(self, about: bytes, version: int, key: bytes) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
@@ -203,11 +203,11 @@ class Vault:
 
 def version_alone(sealed: bytes) -> int:
     """Under which version of the key-encryption key something was sealed alone."""
-    return int.from_bytes(sealed[:_VERSION_BYTES])
+    return int.from_bytes(sealed[:VERSION_BYTES])
 
 
 def _parts(sealed: bytes) -> tuple[int, bytes, bytes]:
-    begin, end = _VERSION_BYTES, _VERSION_BYTES + _WRAPPED_BYTES
+    begin, end = VERSION_BYTES, VERSION_BYTES + _WRAPPED_BYTES
     return version_alone(sealed), sealed[begin:end], sealed[end:]
 
 

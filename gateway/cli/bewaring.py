@@ -9,10 +9,13 @@ from typing import Annotated
 
 import typer
 
+from gateway.adapters.keyring import Keyring
 from gateway.adapters.register import directory_of
-from gateway.adapters.upkeep import roles_in, sweep_batches
+from gateway.adapters.timekeeping import courses_of
+from gateway.adapters.upkeep import sweep_batches
 from gateway.cli.given import the_ledger
 from gateway.cli.screen import AsJson, as_json, screen, table
+from gateway.routing.directory import EMPTY
 from gateway.routing.retention import read
 from gateway.settings import load
 
@@ -28,14 +31,15 @@ def bewaring(
     json: AsJson = False,
 ) -> None:
     """Wis wat lang genoeg is bewaard. De rollen klok en houder doen dit zelf, elk uur."""
-    load(os.environ)
+    settings = load(os.environ)
     ledger = the_ledger()
     counts: Counter[tuple[str, str]] = Counter()
     try:
         version, text = ledger.directory()
-        roles = roles_in(directory_of(version, text)) if version else {}
+        directory = directory_of(version, text) if version else EMPTY
+        courses = courses_of(Keyring.load(settings.keys), lambda: directory)
         now = datetime.now(UTC)
-        for batch in sweep_batches(ledger, read(), lambda: roles, lambda: now, trial=proef):
+        for batch in sweep_batches(ledger, read(), courses, lambda: now, trial=proef):
             counts += batch()
     finally:
         ledger.close()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.cli.given import an_oin, not_blank, the_ledger, who
 from gateway.cli.screen import AsJson, as_json, screen, table
 from gateway.delivery import Reason
@@ -158,10 +159,9 @@ def _resolve(
     # one that was released can still be replayed or discarded, but only by its number
     also_released = which.ids and method != "release"
     found = [one for one in ledger.dead_letters(which) if also_released or one.resolved is None]
-    absent = set(which.ids) - {one.id for one in found}
-    if absent:
-        listed = ", ".join(str(one) for one in sorted(absent))
-        screen.print(f"Niet (meer) open: {listed}. Zie: gateway gestrand lijst --hersteld")
+    _tell_absent(ledger, set(which.ids) - {one.id for one in found})
+    if method == "replay":
+        found = _replayable(found)
     if proef or not found:
         table("Zou worden " + done, COLUMNS, (_row(one) for one in found))
         raise typer.Exit(0 if found else 1)
@@ -180,6 +180,30 @@ def _resolve(
         screen.print("Er kunnen er meer zijn: geef dezelfde opdracht nog eens.")
 
 
+def _tell_absent(ledger: SqlLedger, numbers: set[int]) -> None:
+    """Say of each number that was named and is not open why it is not."""
+    if not numbers:
+        return
+    known = ledger.dead_letters(DeadLetterFilter(ids=tuple(numbers), resolved=True))
+    withdrawn = {one.id: one for one in known if one.resolved == Reason.INGETROKKEN}
+    for number, one in sorted(withdrawn.items()):
+        screen.print(f"Nummer {number} wordt nooit meer aangeboden: {one.resolved_why}.")
+    if others := sorted(numbers - withdrawn.keys()):
+        listed = ", ".join(str(one) for one in others)
+        screen.print(f"Niet (meer) open: {listed}. Zie: gateway gestrand lijst --hersteld")
+
+
+def _replayable(found: list[DeadLetter]) -> list[DeadLetter]:
+    """Without those whose conversation ended since; says what to do with them."""
+    ended = [str(one.id) for one in found if one.ended]
+    if ended:
+        screen.print(
+            f"Niet opnieuw aan te bieden, want het gesprek is beëindigd: {', '.join(ended)}."
+        )
+        screen.print(f"Opgeven: gateway gestrand verwerp {' '.join(ended)} --waarom '…'")
+    return [one for one in found if not one.ended]
+
+
 def _narrows(which: DeadLetterFilter) -> bool:
     """Does it say more than: everything that is open?"""
     return which != DeadLetterFilter()
@@ -192,7 +216,7 @@ def _row(one: DeadLetter) -> tuple[Any, ...]:
         one.ontvanger,
         one.kind.name if one.kind else "onbekend",
         f"{one.reason} {one.note} ({one.attempts}x)",
-        one.resolved or "open",
+        one.resolved or ("open, gesprek beëindigd" if one.ended else "open"),
     )
 
 
@@ -211,6 +235,7 @@ def _plain(one: DeadLetter) -> dict[str, Any]:
         "conversatieReferentienummer": one.conversatie,
         "kanaal": one.channel,
         "pogingen": one.attempts,
+        "gesprekBeeindigd": one.ended,
         "herstel": one.resolved,
         "hersteldDoor": one.resolved_by,
         "hersteldWaarom": one.resolved_why,

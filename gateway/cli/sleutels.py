@@ -210,11 +210,12 @@ def _file_problems(folder: Path) -> Iterator[str]:
 
 def _compare(ledger: SqlLedger) -> tuple[list[dict[str, Any]], list[str]]:
     """Keys as the ledger knows them beside the files, and a message opened per version."""
-    checks, sealed = ledger.key_checks(), ledger.sealed_under()
+    checks, sealed, kerns = ledger.key_checks(), ledger.sealed_under(), ledger.kerns_under()
     rows, problems = [], []
     for known in ledger.known_keys():
         counted = known.kind == VAULT and known.version in sealed
         count, sample = sealed[known.version] if counted else (0, None)
+        count += kerns.get(known.version, 0) if known.kind == VAULT else 0
         # one that nothing needs any more may be gone, but not be another
         needed = known.retired_at is None or count > 0
         absent = (known.kind, known.version) not in checks

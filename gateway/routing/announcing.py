@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from gateway.calendar import AMSTERDAM
-from gateway.message import Admitted, Json, Kind
+from gateway.message import Json, Kind
 from gateway.replies import (
     HERINNERING,
     TERMIJN_VERSTREKEN,
@@ -19,29 +19,20 @@ from gateway.replies import (
     stuurgegevens,
     termijn_verstreken,
 )
-from gateway.routing.directory import Directory
 from gateway.routing.guards import Said
 from gateway.routing.moments import Moment, Wat
 from gateway.routing.own import Voice
-from gateway.routing.stand import Stand, Termijn
+from gateway.routing.stand import Soort, Stand, Termijn
 from gateway.routing.table import Table
 
 
 def announced(
-    stand: Stand,
-    fired: Sequence[Moment],
-    conversatie: str,
-    now: datetime,
-    voice: Voice,
-    directory: Directory,
-) -> tuple[Admitted, ...]:
+    stand: Stand, fired: Sequence[Moment], conversatie: str, now: datetime, voice: Voice
+) -> tuple[tuple[Kind, Json], ...]:
     """The messages for what fell due."""
-    said = (
-        voice.say(kind, document, directory, now)
-        for moment in fired
-        for kind, document in _documents(stand, moment, conversatie, now, voice)
+    return tuple(
+        each for moment in fired for each in _documents(stand, moment, conversatie, now, voice)
     )
-    return tuple(each for each in said if each is not None)
 
 
 def _documents(
@@ -65,7 +56,8 @@ def _documents(
                 ),
             )
         case Wat.VERSTREKEN:
-            for party in (stand.shv, stand.se):
+            both = termijn.soort is not Soort.VOORSTEL
+            for party in (stand.shv, stand.se if both else None):
                 if party is None:
                     continue
                 header = voice.header(to=party, conversatie=conversatie, cross=number, at=now)
@@ -87,8 +79,8 @@ def _about(termijn: Termijn) -> About:
 
 
 def status_answer(
-    stand: Stand, said: Said, at: datetime, voice: Voice, directory: Directory, table: Table
-) -> Admitted | None:
+    stand: Stand, said: Said, at: datetime, voice: Voice, table: Table
+) -> tuple[Kind, Json] | None:
     """Where it stands, on behalf of the helper, in the codes that a creditor may read."""
     status = table.status_codes.get(stand.staat)
     if status is None or stand.shv is None:
@@ -114,4 +106,4 @@ def status_answer(
         }
     }
     kind = Kind(said.module, int(header.versie.split(".")[0]), "StatusberichtShv")
-    return voice.say(kind, document, directory, at)
+    return kind, document

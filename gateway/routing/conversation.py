@@ -6,9 +6,10 @@ not arrive, or is taken back. None of them knows the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from types import MappingProxyType
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from gateway.calendar import Calendar
@@ -34,6 +35,15 @@ CROSS = "stuurgegevens/crossReferentienummer"
 TE_LAAT = "TE_LAAT"
 AKKOORD_VERVALLEN = "AKKOORD_VERVALLEN"
 IBAN_NIEUW = "IBAN_NIET_EERDER_GEZIEN"
+
+OVER = MappingProxyType(
+    {
+        Soort.ANTWOORD: "TermijnVerstreken",
+        Soort.VOORSTEL: "",
+        Soort.BEZWAAR: "BezwaartermijnVerstreken",
+    }
+)
+"""What the clock says in the table when such a term is over."""
 
 BALANCES = frozenset({"SALDO_ONTVANGEN", "SALDO_ONTVANGEN_VOORAF_AKKOORD"})
 PROVISIONAL = "AKKOORD_VOORLOPIG"
@@ -79,6 +89,7 @@ def step(said: Said, *, at: datetime, lengths: Lengths, table: Table) -> Move:
             VRAAG_VERVANGEN, VRAAG_AL_BEANTWOORD, VOLGORDE_ONGELDIG, or the code of the row
             or guard that refused it.
     """
+    said = replace(said, stand=_by_now(said.stand, at, table))
     stand = said.stand
     rows = _rows_of(said, table)
     if stand.ended and not any(row.holds(BEEINDIGD) for row in rows):
@@ -91,6 +102,19 @@ def step(said: Said, *, at: datetime, lengths: Lengths, table: Table) -> Move:
     kern = said.kern if row.kern is None else TAKEN[row.kern](said.kern, said.body)
     moved, term = _moved(said, row, vraag, lengths)
     return Move(moved, kern, row, tuple(warnings), term, vraag)
+
+
+def _by_now(stand: Stand, at: datetime, table: Table) -> Stand:
+    """As it stands at this instant, also where the clock did not come by yet."""
+    if stand.ended:
+        return stand
+    for termijn in stand.termijnen:
+        vraag, last = stand.vraag(termijn.referentienummer), termijn.tot_en_met
+        if vraag is None or vraag.status is not Status.OPEN:
+            continue
+        if last is not None and at >= ends_at(last):
+            stand = expired(stand, OVER[termijn.soort], termijn.berichtsoort, table)
+    return stand
 
 
 def _rows_of(said: Said, table: Table) -> list[Rij]:
@@ -117,12 +141,9 @@ def _row_for(said: Said, rows: Iterable[Rij]) -> Rij:
             if row.weigert is not None:
                 raise Refusal(row.weigert, said.at("stuurgegevens", f"IN_{staat}"))
             return row
-    if staat == NIEUW and any(row.antwoord_op for row in rows):
-        raise Refusal(Code.VRAAG_ONBEKEND, said.at(CROSS, "VRAAG"))
     # Who answers what was answered, or replaced, reads that; it says more than the order.
-    for row in rows:
-        if row.antwoord_op:
-            _answered(said, row)
+    if answers := [soort for row in rows for soort in row.antwoord_op]:
+        _question(said, answers)
     raise Refusal(Code.VOLGORDE_ONGELDIG, said.at("stuurgegevens", f"IN_{staat}"))
 
 
@@ -132,9 +153,13 @@ def _answered(said: Said, row: Rij) -> Vraag | None:
     if row.beantwoordt:
         fits = vraag is not None and vraag.soort in row.beantwoordt
         return vraag if fits and vraag is not None and vraag.status is Status.OPEN else None
-    if not row.antwoord_op:
-        return None
-    if vraag is None or vraag.soort not in row.antwoord_op:
+    return _question(said, row.antwoord_op) if row.antwoord_op else None
+
+
+def _question(said: Said, soorten: Collection[str]) -> Vraag:
+    """The question of these kinds to which it refers, that it may (still) answer."""
+    vraag = said.stand.vraag(said.header.cross)
+    if vraag is None or vraag.soort not in soorten:
         raise Refusal(Code.VRAAG_ONBEKEND, said.at(CROSS, "VRAAG"))
     if vraag.vrager == said.header.afzender or vraag.status is Status.INGETROKKEN:
         raise Refusal(Code.VRAAG_ONBEKEND, said.at(CROSS, "VRAAG"))
@@ -211,6 +236,7 @@ def _moved(
                 na=staat,
                 antwoord_op=None if vraag is None else vraag.referentienummer,
                 verving=verving,
+                beweegt=row.naar is not None,
             )
         )
     return _settled(stand), term
@@ -295,17 +321,35 @@ def _successors(said: Said, known: Iterable[Json]) -> list[Json]:
 
 
 def _settled(stand: Stand) -> Stand:
-    """Without the terms that the state has made meaningless; after the end without any."""
+    """After the end without any term. Those that do not count now stay: what they wait for
+    may be undone.
+    """
     if stand.ended:
         return replace(stand, termijnen=())
     left = tuple(
         each
         for each in stand.termijnen
-        if not (each.soort is Soort.VOORSTEL and stand.staat not in BALANCES)
-        and not (each.soort is Soort.BEZWAAR and stand.staat != PROVISIONAL)
-        and (each.soort is not Soort.ANTWOORD or stand.vraag(each.referentienummer) is not None)
+        if each.soort is Soort.VOORSTEL or stand.vraag(each.referentienummer) is not None
     )
     return stand if left == stand.termijnen else replace(stand, termijnen=left)
+
+
+def running(stand: Stand) -> Iterator[Termijn]:
+    """Terms that count now: of a question only while that is open; for a proposal and for an
+    objection only in the state that waits for it.
+    """
+    if stand.ended:
+        return
+    balances = [each for each in stand.termijnen if each.soort is Soort.VOORSTEL]
+    for each in stand.termijnen:
+        if each.soort is Soort.VOORSTEL:
+            if stand.staat in BALANCES and each is balances[-1]:
+                yield each
+            continue
+        vraag = stand.vraag(each.referentienummer)
+        asked = vraag is not None and vraag.status is Status.OPEN
+        if asked and (each.soort is Soort.ANTWOORD or stand.staat == PROVISIONAL):
+            yield each
 
 
 def available(
@@ -356,23 +400,69 @@ def undone(stand: Stand, referentienummer: str) -> Stand:
     vraag, stap = stand.vraag(referentienummer), stand.stap(referentienummer)
     if vraag is not None:
         stand = stand.with_vraag(replace(vraag, status=Status.INGETROKKEN))
-        stand = stand.without_termijn(referentienummer)
+    stand = stand.without_termijn(referentienummer)
     if stap is None:
         return stand
-    for number in (*stap.verving, *filter(None, (stap.antwoord_op,))):
-        earlier = stand.vraag(number)
-        if earlier is not None and earlier.door == referentienummer:
-            stand = stand.with_vraag(replace(earlier, status=Status.OPEN, door=None))
-    if _newest_move(stand) == referentienummer and not stand.ended:
+    stand, later = _without_stap(stand, stap)
+    heir = None if vraag is None else stand.stap(vraag.door or "")
+    if heir is not None and referentienummer in heir.verving:
+        # What it replaced is replaced by what replaced it.
+        stand = stand.with_stap(replace(heir, verving=(*heir.verving, *stap.verving)))
+        stand = _given_over(stand, stap, heir.referentienummer)
+    elif not later if vraag is None else vraag.status in _WAITING:
+        stand = _given_over(stand, stap, None)
+    if stap.antwoord_op is not None:
+        stand = _unanswered(stand, stap.antwoord_op, referentienummer)
+    return _settled(stand)
+
+
+_WAITING = (Status.OPEN, Status.NIET_AFGELEVERD)
+
+
+def _without_stap(stand: Stand, stap: Stap) -> tuple[Stand, bool]:
+    """Without a step, in the state before it; or, if a later one set the state, with that as if
+    it came in its place.
+
+    Returns:
+        Also whether there was such a later one.
+    """
+    place = stand.stappen.index(stap)
+    before, later = stand.stappen[:place], list(stand.stappen[place + 1 :])
+    mover = next((at for at, each in enumerate(later) if each.beweegt), None)
+    if stap.beweegt and mover is not None:
+        later[mover] = replace(later[mover], voor=stap.voor)
+    elif stap.beweegt and not stand.ended:
         stand = replace(stand, staat=stap.voor)
-    left = tuple(e for e in stand.stappen if e.referentienummer != referentienummer)
-    return _settled(replace(stand, stappen=left))
+    return replace(stand, stappen=(*before, *later)), mover is not None
 
 
-def _newest_move(stand: Stand) -> str | None:
-    """The last message that changed the state."""
-    moves = [each.referentienummer for each in stand.stappen if each.voor != each.na]
-    return moves[-1] if moves else None
+def _given_over(stand: Stand, stap: Stap, heir: str | None) -> Stand:
+    """What a step replaced is replaced by another, or waits for an answer again."""
+    for number in stap.verving:
+        earlier = stand.vraag(number)
+        if earlier is None or earlier.status is not Status.VERVANGEN:
+            continue
+        if earlier.door == stap.referentienummer:
+            status = Status.VERVANGEN if heir else _open_status(stand, number)
+            stand = stand.with_vraag(replace(earlier, status=status, door=heir))
+    return stand
+
+
+def _unanswered(stand: Stand, number: str, answer: str) -> Stand:
+    """A question is open again with its old date, unless an earlier answer to it still stands."""
+    vraag = stand.vraag(number)
+    if vraag is None or vraag.status is not Status.BEANTWOORD or vraag.door != answer:
+        return stand
+    others = [each.referentienummer for each in stand.stappen if each.antwoord_op == number]
+    if others:
+        return stand.with_vraag(replace(vraag, door=others[-1]))
+    return stand.with_vraag(replace(vraag, status=_open_status(stand, number), door=None))
+
+
+def _open_status(stand: Stand, number: str) -> Status:
+    stap = stand.stap(number)
+    dead = stap is not None and stap.niet_afgeleverd
+    return Status.NIET_AFGELEVERD if dead else Status.OPEN
 
 
 def expired(stand: Stand, soort: str, berichtsoort: str, table: Table) -> Stand:

@@ -38,6 +38,13 @@ from gateway.routing.terms import Length, TermBook, ends_at, tot_en_met
 
 NOT_COLLECTED = "NIET_OPGEHAALD"
 
+NAMED = "ingetrokkenReferentienummer"
+IS_A_RECALL = "IS_INTREKKING"
+SEND_ANEW = (
+    "Een intrekking kan niet worden ingetrokken: stuur het bericht opnieuw.",
+    "A recall cannot be recalled: send the message again.",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Proceeded:
@@ -194,8 +201,12 @@ class Courses:
         after, fired = fire(before, now, self.book.calendar, self.table)
         if not fired:
             return Told(self.course(before))
-        says = announced(after, fired, conversatie, now, self.voice, self.directory())
-        return Told(self.course(after), says)
+        directory = self.directory()
+        says = (
+            self.voice.say(kind, document, directory, now)
+            for kind, document in announced(after, fired, conversatie, now, self.voice)
+        )
+        return Told(self.course(after), tuple(each for each in says if each is not None))
 
     def _said(self, submission: Submission, talk: Talk, recipient: Party) -> Said:
         message = submission.message.current
@@ -235,7 +246,8 @@ class Courses:
         asked = self.directory().parties.get(said.header.ontvanger)
         if said.soort != "Statusverzoek" or asked is None or not asked.statusverzoek_toegestaan:
             return now, ()
-        answer = status_answer(now, said, at, self.voice, self.directory(), self.table)
+        made = status_answer(now, said, at, self.voice, self.table)
+        answer = None if made is None else self.voice.say(*made, self.directory(), at)
         vraag = now.vraag(said.header.referentienummer)
         if answer is None or vraag is None:
             return now, ()
@@ -245,10 +257,12 @@ class Courses:
 
     def _recalled(self, submission: Submission, talk: Talk, said: Said, move: Move) -> Proceeded:
         """A message is taken back: out of sight where nobody saw it, else as a duty."""
-        named = said.body["ingetrokkenReferentienummer"]
+        named = said.body[NAMED]
         if talk.taken is None:
-            place = said.at("ingetrokkenReferentienummer", "BERICHT_ONBEKEND")
+            place = said.at(NAMED, "BERICHT_ONBEKEND")
             raise Refusal(Code.VRAAG_ONBEKEND, place)
+        if (earlier := said.stand.vraag(named)) is not None and earlier.soort == said.soort:
+            raise Refusal(Code.VOLGORDE_ONGELDIG, said.at(NAMED, IS_A_RECALL, *SEND_ANEW))
         now = undone(move.stand, named)
         if talk.taken:
             return Proceeded(submission, self.course(now), term=move.term)

@@ -68,7 +68,8 @@ def vooraf_akkoord_geldt(said: Said) -> bool:
     """The creditor consented in advance, to this, and nothing has changed since.
 
     Valid on the day the proposal is recorded, for this type, not below its minimum, no
-    obstacle reported, and resting on the newest balance (process.md 5).
+    obstacle reported, resting on the newest balance, and with an account to pay to
+    (process.md 5).
     """
     vooraf, voorstel = said.kern.vooraf, said.voorstel or said.body
     if vooraf is None or VEROUDERD in said.stand.merken or said.kern.belemmerd:
@@ -77,8 +78,11 @@ def vooraf_akkoord_geldt(said: Said) -> bool:
         return False
     if voorstel["typeSchuldregeling"] not in vooraf["typenRegeling"]:
         return False
+    offered = [Decimal(each["afkooppercentage"]) for each in voorstel["vorderingen"]]
+    if any(each > 0 for each in offered) and not said.kern.ibans:
+        return False
     minimum = Decimal(vooraf.get("minimumPercentage", "0"))
-    return all(Decimal(each["afkooppercentage"]) >= minimum for each in voorstel["vorderingen"])
+    return all(each >= minimum for each in offered)
 
 
 def bezwaar_mogelijk(said: Said) -> bool:

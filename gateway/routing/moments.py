@@ -6,14 +6,13 @@ made up for: only the latest counts, so that a restart sends no stale reminders.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from gateway.calendar import Calendar
-from gateway.routing.conversation import expired
-from gateway.routing.stand import Soort, Stand, Status, Termijn
+from gateway.routing.conversation import OVER, expired, running
+from gateway.routing.stand import Soort, Stand, Termijn
 from gateway.routing.table import Table
 from gateway.routing.terms import Length, ends_at, reminders
 
@@ -55,23 +54,11 @@ def schedule(termijn: Termijn, calendar: Calendar) -> list[Moment]:
     ]
 
 
-def _running(stand: Stand) -> Iterator[Termijn]:
-    """Terms that count now: of a question only while that is open."""
-    if stand.ended:
-        return
-    for termijn in stand.termijnen:
-        if termijn.soort is Soort.ANTWOORD:
-            vraag = stand.vraag(termijn.referentienummer)
-            if vraag is None or vraag.status is not Status.OPEN:
-                continue
-        yield termijn
-
-
 def next_moment(stand: Stand, calendar: Calendar) -> datetime | None:
     """When something falls due next; None when nothing will by itself."""
     coming = [
         moment.at
-        for termijn in _running(stand)
+        for termijn in running(stand)
         for moment in schedule(termijn, calendar)[termijn.stap : termijn.stap + 1]
     ]
     return min(coming, default=None)
@@ -82,7 +69,7 @@ def fire(
 ) -> tuple[Stand, list[Moment]]:
     """What is due by now, each once, and where the conversation stands afterwards."""
     fired: list[Moment] = []
-    for termijn in tuple(_running(stand)):
+    for termijn in tuple(running(stand)):
         moments = schedule(termijn, calendar)
         due = [m for m in moments[termijn.stap :] if m.at <= now]
         if not due:
@@ -99,8 +86,6 @@ def fire(
 
 def _after(stand: Stand, moment: Moment, table: Table) -> Stand:
     kind = moment.termijn.berichtsoort
-    if moment.wat is Wat.BEZWAAR_VERSTREKEN:
-        return expired(stand, "BezwaartermijnVerstreken", kind, table)
-    if moment.wat is Wat.VERSTREKEN and moment.termijn.soort is Soort.ANTWOORD:
-        return expired(stand, "TermijnVerstreken", kind, table)
+    if moment.wat in (Wat.VERSTREKEN, Wat.BEZWAAR_VERSTREKEN):
+        return expired(stand, OVER[moment.termijn.soort], kind, table)
     return stand

@@ -23,7 +23,7 @@ TERMS = Path(__file__).with_name("bewaartermijnen.toml")
 
 _DAYS = ("inhoud", "bijlagen", "onbezorgd", "gegevens")
 _SELECTORS = ("soort", "module", "rol")
-_REST = ("weigeringen", "onleesbaar")
+_REST = ("weigeringen", "onleesbaar", "kernen")
 
 
 class Due(StrEnum):
@@ -90,11 +90,13 @@ class Retention:
         rows: The most specific first; the last one fits everything.
         refusals: How long it is kept that something was refused.
         garbage: How long is kept what nobody can read.
+        kerns: How long the sealed part of a conversation is kept after its end.
     """
 
     rows: tuple[Row, ...]
     refusals: timedelta
     garbage: timedelta
+    kerns: timedelta
 
     def terms(self, kind: Kind, roles: Collection[str]) -> Terms:
         """The terms for a message of this kind to a party with these roles."""
@@ -127,8 +129,8 @@ def read(text: str | None = None) -> Retention:
     unknown = data.keys() - {"termijn", "overig"} | rest.keys() - set(_REST)
     if unknown:
         raise Fault(f"bewaartermijnen: unknown are {', '.join(sorted(unknown))}")
-    refusals, garbage = (_days(rest, name) for name in _REST)
-    return Retention(tuple(rows), refusals, garbage)
+    refusals, garbage, kerns = (_days(rest, name) for name in _REST)
+    return Retention(tuple(rows), refusals, garbage, kerns)
 
 
 def _row(given: Mapping[str, Any]) -> Row:

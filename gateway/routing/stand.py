@@ -97,6 +97,7 @@ class Stap:
         antwoord_op: The question that it answered.
         verving: The questions that it replaced, to be open again when it is undone.
         niet_afgeleverd: It did not reach its recipient (yet).
+        beweegt: It set the state, be it to what that was.
     """
 
     referentienummer: str
@@ -107,6 +108,7 @@ class Stap:
     antwoord_op: str | None = None
     verving: tuple[str, ...] = ()
     niet_afgeleverd: bool = False
+    beweegt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +174,13 @@ class Stand:
 
     def with_termijn(self, changed: Termijn) -> Stand:
         """This with one term as it is now, or added."""
-        others = self.without_termijn(changed.referentienummer).termijnen
-        return replace(self, termijnen=(*others, changed))
+        if self.termijn(changed.referentienummer) is None:
+            return replace(self, termijnen=(*self.termijnen, changed))
+        termijnen = tuple(
+            changed if each.referentienummer == changed.referentienummer else each
+            for each in self.termijnen
+        )
+        return replace(self, termijnen=termijnen)
 
     def without_termijn(self, referentienummer: str) -> Stand:
         """This without the term that a message started."""
@@ -257,9 +264,17 @@ def _vraag(told: list[Any]) -> Vraag:
 
 
 def _stap(told: list[Any]) -> Stap:
-    number, soort, afzender, voor, na, antwoord_op, verving, niet_afgeleverd = told
+    number, soort, afzender, voor, na, antwoord_op, verving, niet_afgeleverd, beweegt = told
     return Stap(
-        number, soort, afzender, voor, na, antwoord_op, tuple(verving), bool(niet_afgeleverd)
+        referentienummer=number,
+        soort=soort,
+        afzender=afzender,
+        voor=voor,
+        na=na,
+        antwoord_op=antwoord_op,
+        verving=tuple(verving),
+        niet_afgeleverd=bool(niet_afgeleverd),
+        beweegt=bool(beweegt),
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from fixtures.keyring import a_keyring
+from fixtures.rules import courses
 from gateway.adapters.blind_index import BlindIndex
 from gateway.adapters.ledger.asked import Asked, Ground, Insight, Stays, What
 from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
@@ -405,7 +406,7 @@ def test_what_is_erased_for_one_controller_stays_for_another(ledger: SqlLedger) 
 def test_proof_of_an_erasure_outlives_the_term_of_its_message(ledger: SqlLedger) -> None:
     confirmed(ledger, about(1, ANNA), about(2, BERT))
     erased(ledger, running=True, at=MONTHS_LATER)
-    ledger.sweep(TERMS, {}, now=MONTHS_LATER, limit=9)
+    ledger.sweep(TERMS, {}, rules=courses(), now=MONTHS_LATER, limit=9)
 
     ledger.forget(TERMS, {}, now=METADATA_GOES, limit=9)
     assert [row.referentienummer for row in rows(ledger, sa.select(message))] == [

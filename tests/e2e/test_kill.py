@@ -171,7 +171,7 @@ async def test_a_stop_answers_who_waits_at_the_postbus_and_takes_seconds(
 
             process.terminate()
 
-            await asyncio.wait_for(asyncio.to_thread(process.wait), 10)
+            await asyncio.wait_for(asyncio.to_thread(process.wait), 20)
             assert process.returncode == 0
             assert (await waiting).status_code == httpx.codes.OK
 

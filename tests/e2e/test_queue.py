@@ -141,7 +141,7 @@ class Scene:
 
     async def one_dead_letter(self) -> DeadLetter:
         """The only dead letter, as soon as it is there."""
-        await eventually(lambda: bool(self.dead_letters()), "a dead letter", within=10)
+        await eventually(lambda: bool(self.dead_letters()), "a dead letter")
         (letter,) = self.dead_letters()
         return letter
 
@@ -401,7 +401,6 @@ async def test_a_foutbericht_that_comes_after_the_reject_still_says_why(scene: S
         await eventually(
             lambda: [letter.note for letter in scene.dead_letters()] == ["ONBEKENDE_KLANT"],
             "the dead letter has the code of the Foutbericht",
-            within=5,
         )
 
 

@@ -16,6 +16,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.connection import make_url
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aiormq.abc import AbstractChannel as RawChannel
 
 from fixtures.documents import document, kind
 from fixtures.parties import CaseSystem, fresh, now
@@ -23,6 +24,7 @@ from fixtures.running import Reach, in_process
 from fixtures.world import MUNICIPALITY, SE, SHV, Entry, World, two_way
 from gateway import json
 from gateway.adapters.rabbitmq.events import BEVESTIGING, CLOUDEVENTS
+from gateway.adapters.rabbitmq.lanes import OwnCancellationOnly
 from gateway.adapters.rabbitmq.topology import GESTRAND, party_queue
 from gateway.app import Gateway
 from gateway.message import Kind, as_bytes
@@ -36,6 +38,9 @@ SENDERS = 4
 PER_SECOND = 10.0
 """Messages of one sender, at most."""
 SETTLES_WITHIN = 60.0
+ANSWERS_WITHIN = 10.0
+"""Seconds for anything that is asked of the broker."""
+LOOKS_EVERY = 3.0
 LOST: tuple[type[BaseException], ...] = (*CONNECTION_EXCEPTIONS, TimeoutError, OSError)
 
 PARTIES = two_way(
@@ -54,11 +59,16 @@ PARTIES = two_way(
 async def _connected(url: str) -> AsyncIterator[AbstractChannel]:
     connection = aio_pika.Connection(make_url(url, heartbeat=10))
     try:
-        await connection.connect(timeout=10)
-        yield await connection.channel(on_return_raises=True)
+        async with asyncio.timeout(ANSWERS_WITHIN):
+            await connection.connect()
+            channel = await connection.channel(on_return_raises=True)
+        yield channel
     finally:
-        # also when there was nobody: else the library closes it whenever it is collected
-        await connection.close()
+        # also when there was nobody: else the library closes it whenever it is collected;
+        # it would wait forever for a goodbye that the broker does not answer
+        with suppress(*LOST):
+            async with asyncio.timeout(ANSWERS_WITHIN / 2):
+                await connection.close()
 
 
 @dataclass
@@ -81,7 +91,8 @@ class Subscriber:
     async def run(self) -> None:
         """Read until cancelled."""
         for attempt in count():
-            with suppress(*LOST):
+            # else the library could end this task, and nobody would read any more
+            with suppress(*LOST), OwnCancellationOnly():
                 async with _connected(self.urls[attempt % len(self.urls)]) as channel:
                     await self._read(channel)
             await asyncio.sleep(0.1)
@@ -91,17 +102,33 @@ class Subscriber:
         raw = await channel.get_underlay_channel()
         raw.on_consumer_cancel_callbacks.add(lambda _: ended.set())
         channel.close_callbacks.add(lambda *_: ended.set())
-        await channel.set_qos(prefetch_count=50)
         queue = await channel.get_queue(party_queue(SHV), ensure=False)
+        in_hand: set[str | None] = set()
 
         async def on_message(message: AbstractIncomingMessage) -> None:
+            in_hand.add(message.message_id)
             try:
                 await self._take(channel, message)
             except LOST:
                 ended.set()
+            in_hand.discard(message.message_id)
 
-        await queue.consume(on_message, timeout=10)
-        await ended.wait()
+        async with asyncio.timeout(ANSWERS_WITHIN):
+            await channel.set_qos(prefetch_count=50)
+            await queue.consume(on_message)
+        while not ended.is_set():
+            came = self.copies
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), LOOKS_EVERY)
+            idle = came == self.copies and not in_hand
+            if idle and not ended.is_set() and await self._forgotten(raw):
+                return
+
+    async def _forgotten(self, raw: RawChannel) -> bool:
+        """Whether the broker hands nothing to us who are idle, though it did not say so."""
+        async with asyncio.timeout(ANSWERS_WITHIN):
+            answer = await raw.queue_declare(party_queue(SHV), passive=True)
+        return answer.consumer_count == 0 or bool(answer.message_count)
 
     async def _take(self, channel: AbstractChannel, message: AbstractIncomingMessage) -> None:
         event = json.parse(message.body)
@@ -191,7 +218,7 @@ class Flow:
         before = len(self.shv.references)
         await eventually(lambda: len(self.shv.references) >= before + more, what, within=within)
 
-    async def until_accepted(self, more: int, within: float = 15.0) -> None:
+    async def until_accepted(self, more: int, within: float = 30.0) -> None:
         """So many more were accepted than until now."""
         before = len(self.accepted)
         await eventually(

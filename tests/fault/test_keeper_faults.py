@@ -134,7 +134,7 @@ async def test_a_keeper_that_dies_between_commit_and_acknowledgement_makes_no_se
     await offered(flow, ROUND)
     async with rejecting(flow) as rejected:
         async with keeping(broker, keep_and_die):
-            await asyncio.wait_for(committed.get(), 15)
+            await asyncio.wait_for(committed.get(), 30)
         before = len(dead_letters(flow))
         assert before > 0
         async with keeping(broker, keep):

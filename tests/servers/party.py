@@ -76,7 +76,7 @@ def a_parcel(*, size: int = 0, **changes: Any) -> Parcel:
 
 
 async def eventually(
-    condition: Callable[[], bool | Awaitable[bool]], what: str, *, within: float = 15.0
+    condition: Callable[[], bool | Awaitable[bool]], what: str, *, within: float = 30.0
 ) -> None:
     """Wait until ``condition`` holds; AssertionError after ``within`` seconds."""
     deadline = time.monotonic() + within
@@ -91,7 +91,7 @@ async def eventually(
 @asynccontextmanager
 async def at_broker(url: str) -> AsyncIterator[AbstractChannel]:
     """A channel of a plain client, with confirms and returns that raise."""
-    connection = await aio_pika.connect(url, timeout=10)
+    connection = await aio_pika.connect(url, timeout=30)
     async with connection:
         yield await connection.channel(on_return_raises=True)
 
@@ -109,7 +109,7 @@ async def take(channel: AbstractChannel, queue: str) -> AbstractIncomingMessage:
 
 
 async def take_many(
-    channel: AbstractChannel, queue: str, count: int, *, within: float = 15.0
+    channel: AbstractChannel, queue: str, count: int, *, within: float = 30.0
 ) -> list[AbstractIncomingMessage]:
     """Consume the next ``count`` messages and acknowledge them; no more are touched."""
     taken: list[AbstractIncomingMessage] = []
@@ -140,7 +140,7 @@ async def take_all(channel: AbstractChannel, queue: str) -> list[AbstractIncomin
     taken: list[AbstractIncomingMessage] = []
     while True:
         try:
-            message = await source.get(timeout=10)
+            message = await source.get(timeout=30)
         except QueueEmpty:
             return taken
         await message.ack()

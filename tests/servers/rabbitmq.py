@@ -30,8 +30,14 @@ SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 ADMIN = "beheer"
 NODE = "gateway-tests@localhost"
 DISK_KEPT_FREE = 50_000_000
-STARTS_WITHIN = 60.0
+STARTS_WITHIN = 120.0
 """Seconds that a node may take to answer; a quiet machine needs about two."""
+
+ANSWERS_WITHIN = 60.0
+"""Seconds for the management API: a node that is busy leaves a question unanswered now and then."""
+ASKS_AGAIN_AFTER = 10.0
+BUSY = frozenset({httpx.codes.INTERNAL_SERVER_ERROR, httpx.codes.GATEWAY_TIMEOUT})
+"""What it says when a part of the node did not answer it; a raised alarm is a 503."""
 
 SETTLES_WITHIN = 5.0
 """Seconds after which a new queue's helpers have certainly started."""
@@ -99,7 +105,7 @@ class RabbitMQ:
         self._api = httpx.Client(
             base_url=f"http://127.0.0.1:{self._http_port}/api",
             auth=(ADMIN, self._company.password),
-            timeout=30,
+            timeout=ASKS_AGAIN_AFTER,
             trust_env=False,
         )
         self._write_settings()
@@ -247,14 +253,14 @@ class RabbitMQ:
 
     def alarms(self) -> list[str]:
         """Which resources this node is short of: ``disk``, ``memory``."""
-        told = self._api.get("/health/checks/local-alarms").json()
+        told = self._ask("GET", "/health/checks/local-alarms").json()
         return [each["resource"] for each in told.get("alarms", [])]
 
     def _erlang(self, call: str) -> None:
         if self._node is not None and shutil.which("erl_call"):
             command = ["erl_call", "-c", self._company.cookie, "-sname", self.name, "-a", call]
             subprocess.run(
-                command, env=self._environment(), capture_output=True, timeout=10, check=False
+                command, env=self._environment(), capture_output=True, timeout=60, check=False
             )
 
     def restart(self) -> None:
@@ -324,25 +330,47 @@ class RabbitMQ:
         self._do("PUT", place, may._asdict())
 
     def queues(self, vhost: str) -> list[QueueView]:
-        answer = self._api.get(
+        answer = self._told(
             f"/queues/{quote(vhost, safe='')}?disable_stats=true&enable_queue_totals=true"
         )
-        answer.raise_for_status()
         return [QueueView(item["name"], item["type"], item["arguments"]) for item in answer.json()]
 
     def definitions(self, vhost: str) -> object:
         """Every queue, exchange and binding, in an order of its own."""
-        told = self._api.get(f"/definitions/{quote(vhost, safe='')}").raise_for_status().json()
+        told = self._told(f"/definitions/{quote(vhost, safe='')}").json()
         return {what: sorted(told[what], key=repr) for what in ("queues", "exchanges", "bindings")}
 
     def place(self, vhost: str, queue: str) -> QueuePlace:
         """Where a quorum queue lives, as this node knows it."""
-        answer = self._api.get(f"/queues/{quote(vhost, safe='')}/{quote(queue, safe='')}")
-        told = answer.raise_for_status().json()
+        told = self._told(f"/queues/{quote(vhost, safe='')}/{quote(queue, safe='')}").json()
         return QueuePlace(told.get("leader", ""), told.get("members", []), told.get("online", []))
 
     def _do(self, method: str, place: str, body: dict[str, str] | None) -> None:
-        self._api.request(method, place, json=body).raise_for_status()
+        answer = self._ask(method, place, body)
+        # an earlier try may have been done without being answered
+        if not (method == "DELETE" and answer.status_code == httpx.codes.NOT_FOUND):
+            answer.raise_for_status()
+
+    def _told(self, place: str) -> httpx.Response:
+        return self._ask("GET", place).raise_for_status()
+
+    def _ask(self, method: str, place: str, body: dict[str, str] | None = None) -> httpx.Response:
+        """What the management API answers, asked again until it does; each may be repeated.
+
+        Raises:
+            httpx.TransportError: nobody answered within ``ANSWERS_WITHIN``.
+        """
+        deadline = time.monotonic() + ANSWERS_WITHIN
+        while True:
+            try:
+                answer = self._api.request(method, place, json=body)
+            except httpx.TransportError:
+                if not self.runs or time.monotonic() > deadline:
+                    raise
+            else:
+                if answer.status_code not in BUSY or time.monotonic() > deadline:
+                    return answer
+            time.sleep(0.1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Cluster:
             place = self.alive[0].place(vhost, queue)
             return len(place.online) == len(NAMES) and bool(place.leader)
 
-        wait_until(complete, within=30, what=f"{queue} has three members and a leader")
+        wait_until(complete, within=60, what=f"{queue} has three members and a leader")
         return self.nodes[self.alive[0].place(vhost, queue).leader]
 
     def start_dead(self) -> None:

@@ -14,7 +14,7 @@ from gateway.routing.retention import Due, Terms, read
 DAY = timedelta(days=1)
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 SALDO = Kind("schuldregeling", 2, "Saldoverzoek")
-REST = "[overig]\nweigeringen = 90\nonleesbaar = 30\n"
+REST = "[overig]\nweigeringen = 90\nonleesbaar = 30\nkernen = 365\n"
 
 
 def row(*, more: str = "", **days: int) -> str:

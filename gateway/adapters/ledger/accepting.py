@@ -7,6 +7,7 @@ is read for the whole batch, and the rows of a batch go to each table in one go.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -22,7 +23,7 @@ from gateway.adapters.ledger.numbering import (
     pair_between,
     pair_of,
 )
-from gateway.adapters.ledger.recalling import Recalled, recalled_by, withdraw
+from gateway.adapters.ledger.recalling import Recalled, cancel_reminders, recalled_by, withdraw
 from gateway.adapters.ledger.receipts import Identity, Kept, identity_of, kept
 from gateway.adapters.ledger.rows import refusal_row
 from gateway.adapters.ledger.tables import refusal
@@ -32,6 +33,9 @@ from gateway.record import Admit, Outcome, RefusalEntry
 
 ANSWERED_AT_ONCE = frozenset({"Intrekking", "Statusverzoek"})
 """Kinds to which the gateway itself may say something in the same transaction."""
+
+ENDING = frozenset({"RegelingBeeindigd", "StatusberichtShv"})
+"""Kinds that may end a conversation, and with it what the gateway still had to say in it."""
 
 
 class Accepting:
@@ -71,61 +75,83 @@ class Accepting:
     ) -> list[Outcome]:
         known = kept(connection, [identity_of(each) for each in batch])
         fresh = [each for each in batch if identity_of(each) not in known]
-        conversations = Conversations(connection, self._keyring.vault)
+        conversations = Conversations(connection, self._keyring)
         conversations.hold(self._pairs(fresh))
-        recalled = recalled_by(connection, fresh)
-        new, refused = _admit(batch, known, admit, conversations, recalled, at)
-        gone = withdraw(connection, new.values(), recalled, at)
-        known |= keep(connection, page, new.values(), conversations, self._keyring, at, gone)
+        recalled = recalled_by(connection, fresh, conversations)
+        decided = _Deciding(conversations, recalled, at)
+        decided.decide(batch, known, admit)
+        new, refused = decided.new, decided.refused
+        gone = withdraw(connection, new.values(), recalled, conversations, at)
+        ended = [
+            pair for each in new.values() if _ends(each) for pair in self._own(each.submission)
+        ]
+        gone += cancel_reminders(connection, ended, conversations, at)
+        known |= keep(page, new.values(), conversations, at, gone)
         return [
             refused[place] if place in refused else _answer(each, known, repeated=place not in new)
             for place, each in enumerate(batch)
         ]
 
     def _pairs(self, fresh: Iterable[Submission]) -> Iterable[Pair]:
-        own = self._keyring.signing.oin
         for each in fresh:
             yield pair_of(each)
-            if each.message.kind.name in ANSWERED_AT_ONCE:
-                header = each.message.header
-                yield pair_between(header.conversatie, own, header.afzender)
+            kind = each.message.current.kind.name
+            if kind in ENDING:
+                yield from self._own(each)
+            elif kind in ANSWERED_AT_ONCE:
+                yield from self._own(each)[:1]
 
-
-def _admit(
-    batch: Sequence[Submission],
-    known: Iterable[Identity],
-    admit: Admit,
-    conversations: Conversations,
-    recalled: Recalled,
-    at: datetime,
-) -> tuple[dict[int, Admitted], dict[int, Refusal]]:
-    """Decide on what is new, by its place in the batch; the first of an id stands for all.
-
-    Each message of a conversation is decided on as the one before it left that.
-    """
-    new: dict[int, Admitted] = {}
-    refused: dict[int, Refusal] = {}
-    seen = set(known)
-    for place, submission in enumerate(batch):
-        if identity_of(submission) in seen:
-            continue
-        pair = pair_of(submission)
-        mine = conversations[pair]
-        talk = Talk(
-            stand=mine.stand,
-            kern=conversations.opening(pair),
-            waits=mine.held.get(submission.message.header.ontvanger, False),
-            taken=recalled.taken(submission, pair),
+    def _own(self, submission: Submission) -> tuple[Pair, Pair]:
+        """Where the gateway speaks about this message: with its sender, and its recipient."""
+        own, header = self._keyring.signing.oin, submission.message.header
+        return (
+            pair_between(header.conversatie, own, header.afzender),
+            pair_between(header.conversatie, own, header.ontvanger),
         )
-        try:
-            admitted = new[place] = admit(submission, talk)
-        except Refusal as refusal_:
-            refused[place] = refusal_
-            continue
-        seen.add(identity_of(submission))
-        if admitted.course is not None:
-            mine.follow(admitted.course, at)
-    return new, refused
+
+
+def _ends(admitted: Admitted) -> bool:
+    kind = admitted.submission.message.current.kind.name
+    return kind in ENDING and admitted.course is not None and admitted.course.ended
+
+
+@dataclass
+class _Deciding:
+    """What is decided on the messages of a batch, by their place in it."""
+
+    conversations: Conversations
+    recalled: Recalled
+    at: datetime
+    new: dict[int, Admitted] = field(default_factory=dict)
+    refused: dict[int, Refusal] = field(default_factory=dict)
+
+    def decide(self, batch: Sequence[Submission], known: Iterable[Identity], admit: Admit) -> None:
+        """Decide on what is new; the first of an id stands for all.
+
+        Each message of a conversation is decided on as the one before it left that.
+        """
+        seen = set(known)
+        for place, submission in enumerate(batch):
+            if identity_of(submission) in seen:
+                continue
+            try:
+                admitted = self.new[place] = admit(submission, self._talk(submission))
+            except Refusal as refusal_:
+                self.refused[place] = refusal_
+                continue
+            seen.add(identity_of(submission))
+            if admitted.course is not None:
+                self.conversations[pair_of(submission)].follow(admitted.course, self.at)
+
+    def _talk(self, submission: Submission) -> Talk:
+        pair = pair_of(submission)
+        mine = self.conversations[pair]
+        return Talk(
+            stand=mine.stand,
+            kern=self.conversations.opening(pair),
+            waits=mine.held.get(submission.message.header.ontvanger, False),
+            taken=self.recalled.taken(submission, pair),
+        )
 
 
 def _answer(submission: Submission, known: dict[Identity, Kept], *, repeated: bool) -> Outcome:

@@ -16,8 +16,10 @@ from gateway.adapters.ledger.journal import Journal
 from gateway.adapters.ledger.order import lock, settle
 from gateway.adapters.ledger.tables import (
     RELEASED,
+    conversation,
     dead_letter,
     delivery,
+    has_ended,
     let_pass,
     message,
     unresolved,
@@ -137,8 +139,10 @@ def _explain(connection: sa.Connection, notes: dict[int, str]) -> None:
         )
 
 
-_JOINED = dead_letter.outerjoin(delivery, dead_letter.c.delivery == delivery.c.id).outerjoin(
-    message, delivery.c.message == message.c.id
+_JOINED = (
+    dead_letter.outerjoin(delivery, dead_letter.c.delivery == delivery.c.id)
+    .outerjoin(message, delivery.c.message == message.c.id)
+    .outerjoin(conversation, delivery.c.conversation == conversation.c.id)
 )
 
 # In two, so that each finds its own index.
@@ -170,6 +174,7 @@ _COLUMNS = (
     message.c.soort,
     message.c.referentienummer,
     message.c.conversatie,
+    sa.func.coalesce(has_ended(message), sa.false()).label("ended"),
 )
 
 
@@ -206,6 +211,7 @@ def _as_dead_letter(row: Any) -> DeadLetter:
         resolved_by=row.resolved_by,
         resolved_why=row.resolved_why,
         resolved_at=row.resolved_at,
+        ended=bool(row.ended),
     )
 
 

@@ -15,6 +15,7 @@ from gateway.message import canonical_form
 from gateway.replies import instant
 
 ATTEMPTED, CONFIRMED, STRANDED = "poging", "bevestigd", "gestrand"
+COLLECTED = "opgehaald"
 
 
 def held_deliveries() -> sa.Select[Any]:

@@ -26,11 +26,9 @@ ACCEPTED = "aangenomen"
 
 
 def keep(
-    connection: sa.Connection,
     page: Page,
     admitted: Iterable[Admitted],
     conversations: Conversations,
-    keyring: Keyring,
     at: datetime,
     more: Sequence[Entry] = (),
 ) -> dict[Identity, Kept]:
@@ -45,6 +43,7 @@ def keep(
     Raises:
         Overtaken: one is there already; the transaction must be given up.
     """
+    connection, keyring = conversations.connection, conversations.keyring
     told = [said for each in admitted for said in (each, *each.says)]
     deliveries = [_delivery(each, conversations, at) for each in told]
     conversations.keep()

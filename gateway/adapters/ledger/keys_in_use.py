@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.database import Clock, Database, connect, insert_into
 from gateway.adapters.ledger.dead_letters import about_garbage
+from gateway.adapters.ledger.kerns import versions_of_kerns, wrap_kerns_again
 from gateway.adapters.ledger.sealing import (
     CANONICAL,
     ORIGINAL,
@@ -153,6 +154,10 @@ class KeysInUse:
                     newest[version] = last
         return {version: (counts[version], newest[version]) for version in sorted(counts)}
 
+    def kerns_under(self) -> dict[int, int]:
+        """By version of the key-encryption key: of how many conversations the sealed part."""
+        return dict(versions_of_kerns(self._database))
+
     def opens(self, number: int) -> None:
         """Open everything of one message, and forget it.
 
@@ -215,8 +220,11 @@ class KeysInUse:
                     .values(wrapped_key=sa.bindparam("wrapped"), key_version=to),
                     changes,
                 )
-        garbage = self._wrap_garbage_again(to) if reached >= end else 0
-        return Progress(min(reached, end), end, len(changes) + garbage)
+        apart = 0
+        if reached >= end:
+            apart = self._wrap_garbage_again(to)
+            apart += wrap_kerns_again(self._database, self._keyring.vault, to)
+        return Progress(min(reached, end), end, len(changes) + apart)
 
     def _wrap_garbage_again(self, to: int) -> int:
         """The same for what nobody could read; there is little of it. How many changed."""

@@ -25,6 +25,7 @@ from gateway.adapters.ledger.registry import Registry
 from gateway.adapters.ledger.repairs import Repairs
 from gateway.adapters.ledger.reporting import Reporting
 from gateway.adapters.ledger.retention import Sweeping
+from gateway.adapters.ledger.succession import Succession
 from gateway.adapters.ledger.tables import metadata
 from gateway.adapters.ledger.timing import Timing
 
@@ -50,6 +51,7 @@ class SqlLedger(
     DayClosing,
     Auditing,
     Timing,
+    Succession,
     Answered,
 ):
     """A ledger on SQLite or PostgreSQL; safe to share between threads.

@@ -14,6 +14,7 @@ from gateway.adapters.ledger.among import among
 from gateway.adapters.ledger.sealing import CANONICAL, Attachments, data_key, whole
 from gateway.adapters.ledger.tables import delivery, message
 from gateway.adapters.vault import SealBroken, Vault, VaultKeyMissing
+from gateway.delivery import State
 from gateway.message import Channel, Delivery, Dialect, Kind, Oin
 
 _SEALED = (message.c.key_version, message.c.wrapped_key, message.c.canonical)
@@ -36,6 +37,8 @@ def lent(*, content: bool = True) -> sa.Select[Any]:
         delivery.c.recorded_at,
         delivery.c.term,
         delivery.c.tot_en_met,
+        delivery.c.collected_at,
+        delivery.c.state,
         message.c.module,
         message.c.major,
         message.c.soort,
@@ -106,6 +109,11 @@ def open_all(
     return opened, broken
 
 
+def was_collected(row: Any) -> bool:
+    """Its recipient took its content, so that it is not withdrawn any more."""
+    return row.collected_at is not None or bool(row.state == State.BEVESTIGD)
+
+
 def as_delivery(row: Any, canonical: bytes = b"", *, taken: bool = False) -> Delivery:
     """Read one row; ``taken`` counts the attempt and the fence of a lease made just now."""
     step = 1 if taken else 0
@@ -132,4 +140,5 @@ def as_delivery(row: Any, canonical: bytes = b"", *, taken: bool = False) -> Del
         overtakes=row.overtakes,
         term=row.term,
         tot_en_met=None if row.tot_en_met is None else date.fromisoformat(row.tot_en_met),
+        collected=was_collected(row),
     )

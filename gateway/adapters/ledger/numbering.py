@@ -6,7 +6,7 @@ Those that exist are locked first, all at once and in the one order of everybody
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger import bulk
 from gateway.adapters.ledger.among import among
 from gateway.adapters.ledger.order import held_up
@@ -109,9 +110,9 @@ class Numbering:
 class Conversations:
     """The conversations of one transaction, by pair."""
 
-    def __init__(self, connection: sa.Connection, vault: Vault) -> None:
-        self._connection = connection
-        self._vault = vault
+    def __init__(self, connection: sa.Connection, keyring: Keyring) -> None:
+        self.connection = connection
+        self.keyring = keyring
         self._found: dict[Pair, Numbering] = {}
 
     def __getitem__(self, pair: Pair) -> Numbering:
@@ -122,14 +123,14 @@ class Conversations:
         wanted = set(pairs)
         if not wanted:
             return
-        rows = self._connection.execute(
+        rows = self.connection.execute(
             sa.select(conversation)
             .where(among(conversation.c.conversatie, {pair.conversatie for pair in wanted}))
             .order_by(conversation.c.conversatie, conversation.c.party_a, conversation.c.party_b)
             .with_for_update()
         ).all()
         mine = {row.id: row for row in rows if _pair(row) in wanted}
-        held = held_up(self._connection, mine) if mine else {}
+        held = held_up(self.connection, mine) if mine else {}
         for row in mine.values():
             pair = _pair(row)
             parties = {pair.party_b: row.last_to_b, pair.party_a: row.last_to_a}
@@ -144,9 +145,18 @@ class Conversations:
                 ended_at=row.ended_at,
             )
 
+    def look_again(self, numbers: Collection[int]) -> None:
+        """Read anew for whom must be waited in these: something has left the way."""
+        held = held_up(self.connection, numbers)
+        for mine in self._found.values():
+            if mine.id in numbers:
+                mine.held = {
+                    Oin(oin): waits for (number, oin), waits in held.items() if number == mine.id
+                }
+
     def opening(self, pair: Pair) -> Callable[[], bytes | None]:
         """Opens the sealed part of a conversation when somebody asks."""
-        return partial(self[pair].kern, self._vault)
+        return partial(self[pair].kern, self.keyring.vault)
 
     def keep(self) -> None:
         """Write what changed; every conversation that was added to has a number afterwards.
@@ -158,9 +168,9 @@ class Conversations:
         changed = [each for _, each in sorted(self._found.items()) if each.changed]
         new = [each for each in changed if each.id is None]
         made = bulk.insert(
-            self._connection,
+            self.connection,
             conversation,
-            [{**each.pair._asdict(), **each.row(self._vault)} for each in new],
+            [{**each.pair._asdict(), **each.row(self.keyring.vault)} for each in new],
             keep_first=True,
             returning=(
                 conversation.c.id,
@@ -175,9 +185,9 @@ class Conversations:
             self._found[_pair(row)].id = row.id
         old = [each for each in changed if each not in new]
         bulk.update(
-            self._connection,
+            self.connection,
             conversation,
-            [{"id": each.id, **each.row(self._vault)} for each in old],
+            [{"id": each.id, **each.row(self.keyring.vault)} for each in old],
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,9 +12,18 @@ import sqlalchemy as sa
 from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.among import among
 from gateway.adapters.ledger.database import Database
-from gateway.adapters.ledger.happenings import CONFIRMED, happened, held_deliveries
+from gateway.adapters.ledger.happenings import COLLECTED, CONFIRMED, happened, held_deliveries
+from gateway.adapters.ledger.instant import Instant
 from gateway.adapters.ledger.journal import Journal
-from gateway.adapters.ledger.lending import as_delivery, lent, load, open_all, sizes, within
+from gateway.adapters.ledger.lending import (
+    as_delivery,
+    lent,
+    load,
+    open_all,
+    sizes,
+    was_collected,
+    within,
+)
 from gateway.adapters.ledger.order import lock, settle
 from gateway.adapters.ledger.receipts import proofs_of, receipt_of
 from gateway.adapters.ledger.restricted import is_restricted
@@ -91,7 +100,7 @@ class Postbus:
         """
         with self._database.reading() as connection:
             row = connection.execute(
-                sa.select(message)
+                sa.select(message, delivery.c.collected_at, delivery.c.state)
                 .join_from(delivery, message, delivery.c.message == message.c.id)
                 .where(may_fetch(ontvanger, delivery_id), message.c.wrapped_key.is_not(None))
             ).one_or_none()
@@ -100,7 +109,39 @@ class Postbus:
             apart = Attachments(connection)
             key = data_key(self._keyring.vault, row)
             body = whole(key, ORIGINAL, row.original, lambda: apart.of(row.id))
-        return as_original(row, body)
+        return as_original(row, body, collected=was_collected(row))
+
+    def collect(
+        self, ontvanger: Oin, delivery_ids: Collection[str], at: datetime
+    ) -> frozenset[str]:
+        """Have it signed that the recipient takes the content of these, just before it does.
+
+        Whoever hands out content asks this first, and hands out only what comes back: what was
+        withdrawn meanwhile is not among it, and what is among it is not withdrawn any more.
+        Only the first time is written down. At most 30,000 at once.
+
+        Returns:
+            Which may be handed out now.
+        """
+        if not delivery_ids:
+            return frozenset()
+        named = sa.and_(
+            among(delivery.c.delivery_id, set(delivery_ids)), _may_have_content(ontvanger)
+        )
+        with self._journal.page() as page, self._database.writing() as connection:
+            lock(connection, sa.select(delivery.c.conversation).where(named))
+            rows = connection.execute(
+                held_deliveries().where(named, message.c.erased_at.is_(None))
+            ).all()
+            first = [row for row in rows if not was_collected(row)]
+            if first:
+                connection.execute(
+                    sa.update(delivery)
+                    .where(among(delivery.c.id, [row.id for row in first]))
+                    .values(collected_at=at)
+                )
+                page.write(connection, [happened(COLLECTED, row, at) for row in first])
+        return frozenset(row.delivery_id for row in rows)
 
     def confirm(
         self, ontvanger: Oin, delivery_ids: Sequence[str], at: datetime
@@ -157,6 +198,11 @@ def seen_by(
 
 
 def may_fetch(ontvanger: Oin, delivery_id: str) -> sa.ColumnElement[bool]:
+    """One delivery, where its recipient may have its content."""
+    return sa.and_(delivery.c.delivery_id == delivery_id, _may_have_content(ontvanger))
+
+
+def _may_have_content(ontvanger: Oin) -> sa.ColumnElement[bool]:
     """What lies in the postbus, or was named on the queue of this recipient; unless it is only
     stored.
     """
@@ -164,14 +210,13 @@ def may_fetch(ontvanger: Oin, delivery_id: str) -> sa.ColumnElement[bool]:
     # a quick consumer fetches before we have written that the broker took it
     named = sa.and_(delivery.c.channel == Channel.QUEUE.value, delivery.c.attempts > 0)
     return sa.and_(
-        delivery.c.delivery_id == delivery_id,
         delivery.c.ontvanger == ontvanger,
         sa.or_(sa.and_(delivery.c.channel == POSTBUS, offered), named),
         sa.not_(is_restricted()),
     )
 
 
-def as_original(row: Any, body: bytes) -> Original:
+def as_original(row: Any, body: bytes, *, collected: bool = False) -> Original:
     """A message as it was sent, of a row of it and what its seal held."""
     return Original(
         body=body,
@@ -185,6 +230,7 @@ def as_original(row: Any, body: bytes) -> Original:
         signer_fingerprint=row.signer_fingerprint,
         signer_algorithm=row.signer_algorithm,
         received_at=row.received_at,
+        collected=collected,
     )
 
 
@@ -207,7 +253,12 @@ def _confirmed(ids: Sequence[int], at: datetime) -> sa.Update:
     return (
         sa.update(delivery)
         .where(among(delivery.c.id, ids))
-        .values(state=State.BEVESTIGD.value, confirmed_at=at, due_at=None)
+        .values(
+            state=State.BEVESTIGD.value,
+            confirmed_at=at,
+            due_at=None,
+            collected_at=sa.func.coalesce(delivery.c.collected_at, sa.literal(at, Instant)),
+        )
     )
 
 
@@ -230,6 +281,7 @@ def _view() -> sa.Select[Any]:
         delivery.c.state,
         delivery.c.attempts,
         delivery.c.offered_at,
+        delivery.c.collected_at,
         delivery.c.confirmed_at,
         delivery.c.reason,
     ).join_from(message, delivery, delivery.c.message == message.c.id)
@@ -250,6 +302,7 @@ def as_view(row: Any, receipt: bytes) -> MessageView:
         state=State(row.state),
         attempts=row.attempts,
         offered_at=row.offered_at,
+        collected_at=row.collected_at,
         confirmed_at=row.confirmed_at,
         reason=Reason(row.reason) if row.reason else None,
         door=Door(row.door),

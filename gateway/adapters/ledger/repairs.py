@@ -10,13 +10,15 @@ import sqlalchemy as sa
 
 from gateway.adapters.ledger.database import Database
 from gateway.adapters.ledger.happenings import happened
-from gateway.adapters.ledger.journal import Journal, Page
+from gateway.adapters.ledger.journal import Entry, Journal, Page
 from gateway.adapters.ledger.order import lock, settle
 from gateway.adapters.ledger.tables import (
     RELEASED,
     action,
+    conversation,
     dead_letter,
     delivery,
+    has_ended,
     message,
     repairable,
     unresolved,
@@ -45,7 +47,8 @@ class Repairs:
     def replay(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
         """Offer these again under the same delivery id; returns those that it took.
 
-        Open ones and released ones. Garbage has no delivery to offer and is passed over.
+        Open ones and released ones. Passed over are garbage, which has no delivery to offer,
+        and what would go into a conversation that ended since.
         """
         again = {
             "state": State.WACHT.value,  # until it is settled, which may be at once
@@ -56,27 +59,36 @@ class Repairs:
             "unanswered": 0,
         }
         with self._journal.page() as page, self._database.writing() as connection:
-            held = _hold(connection, ids, repairable(dead_letter, delivery))
-            return _resolve(connection, page, held, again, Word(REPLAYED, by, why, at))
+            which = sa.and_(repairable(dead_letter, delivery), sa.not_(_has_ended()))
+            held = hold(connection, ids, which)
+            return _settled(connection, page, held, again, Word(REPLAYED, by, why, at))
 
     def discard(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
         """Give these up for good and let their successors go; garbage is erased."""
         with self._journal.page() as page, self._database.writing() as connection:
-            held = _hold(connection, ids, repairable(dead_letter, delivery))
+            held = hold(connection, ids, repairable(dead_letter, delivery))
             held += _hold_garbage(connection, ids)
             given_up = {"state": State.VERWORPEN.value}
-            return _resolve(connection, page, held, given_up, Word(DISCARDED, by, why, at))
+            return _settled(connection, page, held, given_up, Word(DISCARDED, by, why, at))
 
     def release(self, ids: Sequence[int], *, by: str, why: str, at: datetime) -> list[int]:
         """Leave these dead but let their successors go; garbage holds up nobody."""
         with self._journal.page() as page, self._database.writing() as connection:
-            held = _hold(connection, ids, unresolved(dead_letter))
-            return _resolve(connection, page, held, {"released": True}, Word(RELEASED, by, why, at))
+            held = hold(connection, ids, unresolved(dead_letter))
+            return _settled(connection, page, held, {"released": True}, Word(RELEASED, by, why, at))
 
 
-def _hold(
-    connection: sa.Connection, ids: Sequence[int], which: sa.ColumnElement[bool]
-) -> list[Any]:
+def _has_ended() -> sa.ColumnElement[bool]:
+    """The conversation of a delivery ended after its message; what ended it may still go."""
+    sent = message.alias("sent")
+    return sa.exists().where(
+        conversation.c.id == delivery.c.conversation,
+        sent.c.id == delivery.c.message,
+        has_ended(sent),
+    )
+
+
+def hold(connection: sa.Connection, ids: Sequence[int], which: sa.ColumnElement[bool]) -> list[Any]:
     """Dead letters of these that have a delivery, held with their conversations."""
     named = sa.and_(dead_letter.c.id.in_(ids), which)
     joined = dead_letter.join(delivery, dead_letter.c.delivery == delivery.c.id)
@@ -108,9 +120,26 @@ def _hold_garbage(connection: sa.Connection, ids: Sequence[int]) -> list[Any]:
     )
 
 
-def _resolve(
+def _settled(
     connection: sa.Connection, page: Page, held: list[Any], change: Mapping[str, Any], word: Word
 ) -> list[int]:
+    """Resolve these as the whole of a transaction."""
+    page.write(connection, resolve(connection, held, change, word))
+    return sorted(row.letter for row in held)
+
+
+def resolve(
+    connection: sa.Connection, held: list[Any], change: Mapping[str, Any], word: Word
+) -> list[Entry]:
+    """Write down what was decided about dead letters, change their deliveries so, and let those
+    go that waited.
+
+    Args:
+        held: Rows of ``hold``.
+
+    Returns:
+        That it was decided, for the journal.
+    """
     letters = sorted(row.letter for row in held)
     if not letters:
         return []
@@ -137,5 +166,4 @@ def _resolve(
             at=word.at, who=word.by, why=word.why, what=word.what, dead_letters=letters
         )
     )
-    page.write(connection, [happened(word.what, row, word.at, door=word.by) for row in found])
-    return letters
+    return [happened(word.what, row, word.at, door=word.by) for row in found]

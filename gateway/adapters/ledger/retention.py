@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.database import Database
 from gateway.adapters.ledger.erasing import (
     delete,
@@ -23,6 +24,8 @@ from gateway.adapters.ledger.erasing import (
     went_on_request,
 )
 from gateway.adapters.ledger.journal import Journal
+from gateway.adapters.ledger.lapsing import BY, WHY, lapse
+from gateway.adapters.ledger.numbering import Conversations, Overtaken
 from gateway.adapters.ledger.restricted import is_restricted
 from gateway.adapters.ledger.tables import (
     assertion,
@@ -33,12 +36,12 @@ from gateway.adapters.ledger.tables import (
     unerased,
     unresolved,
 )
-from gateway.delivery import Reason, State
+from gateway.adapters.ledger.timing import TRIES
+from gateway.delivery import State
+from gateway.errors import LedgerUnavailable
 from gateway.message import Kind, Oin
-from gateway.record import Stranding
+from gateway.routing.course import Courses
 from gateway.routing.retention import Due, Retention
-
-BY, WHY = "bewaring", "bewaartermijn"
 
 Roles = Mapping[Oin, Collection[str]]
 """The roles of each party in the directory of now."""
@@ -69,7 +72,7 @@ class Sweeping:
 
     _database: Database
     _journal: Journal
-    strand: Callable[[Sequence[Stranding]], None]
+    _keyring: Keyring
     discard: Callable[..., list[int]]
 
     def sweep(
@@ -77,6 +80,7 @@ class Sweeping:
         retention: Retention,
         roles: Roles,
         *,
+        rules: Courses,
         now: datetime,
         limit: int,
         after: Cursor | None = None,
@@ -84,9 +88,11 @@ class Sweeping:
     ) -> Swept:
         """Look at the next messages whose content is there, and erase what is due.
 
+        What was not delivered in time is given up and erased, and its sender is told.
         Repeat with ``after`` of what it returns, until that is None.
 
         Args:
+            rules: What becomes of its conversation then.
             limit: Look at so many at most, in one transaction.
             trial: Count only.
         """
@@ -101,7 +107,7 @@ class Sweeping:
                 page.write(connection, erased_by_term(_of(due, Due.CONTENT), now))
         expired = _of(due, Due.GIVE_UP)
         if expired and not trial:
-            self._end_expired(expired, now)
+            self._end_expired([row.delivery for row in expired], rules, now)
         counts = Counter((what.value, row.soort) for what, row in due if what is not Due.KEEP)
         return Swept(_next(rows, limit), counts)
 
@@ -155,23 +161,16 @@ class Sweeping:
         found = {"weigeringen": refusals, "tokens": assertions, "onleesbaar": garbage}
         return Counter({(name, ""): len(ids) for name, ids in found.items() if ids})
 
-    def _end_expired(self, rows: Sequence[Any], now: datetime) -> None:
-        """End deliveries that lasted too long as an operator would, so that successors go on."""
-        self.strand(
-            [
-                Stranding(row.delivery_id, Reason.VERLOPEN, WHY, now)
-                for row in rows
-                if row.state != State.GESTRAND
-            ]
-        )
-        query = (
-            sa.select(sa.func.max(dead_letter.c.id))
-            .where(dead_letter.c.delivery.in_([row.delivery for row in rows]))
-            .group_by(dead_letter.c.delivery)
-        )
-        with self._database.reading() as connection:
-            letters = connection.scalars(query).all()
-        self.discard(letters, by=BY, why=WHY, at=now)
+    def _end_expired(self, deliveries: Sequence[int], rules: Courses, now: datetime) -> None:
+        """End deliveries that lasted too long."""
+        for _ in range(TRIES):
+            try:
+                with self._journal.page() as page, self._database.writing() as connection:
+                    lapse(page, deliveries, Conversations(connection, self._keyring), rules, now)
+            except Overtaken:
+                continue
+            return
+        raise LedgerUnavailable("others keep beginning the same conversations")
 
 
 def _candidates(

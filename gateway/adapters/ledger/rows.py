@@ -82,9 +82,14 @@ def delivery_row(admitted: Admitted, at: datetime, *, waits: bool) -> Row:
         "term": admitted.term,
         "tot_en_met": None if last is None else last.isoformat(),
         "notice_at": admitted.notice_at if admitted.awaits_confirmation else None,
-        # The conversation knows at once that it lies ready; of others it hears later.
-        "followed": State.AANGEBODEN.value if offered else None,
+        # The conversation knows at once that it lies ready; of others it hears later, also
+        # of one whose way became free only after the rules had looked.
+        "followed": State.AANGEBODEN.value if offered and _is_known(admitted) else None,
     }
+
+
+def _is_known(admitted: Admitted) -> bool:
+    return admitted.term is None or admitted.tot_en_met is not None
 
 
 def _undelivered(admitted: Admitted, at: datetime) -> Row:

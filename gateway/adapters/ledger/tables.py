@@ -344,6 +344,14 @@ def repairable(letter: sa.FromClause, d: sa.FromClause) -> sa.ColumnElement[bool
     return sa.or_(unresolved(letter), sa.and_(letter.c.resolved == RELEASED, let_pass(d)))
 
 
+def has_ended(m: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Messages, joined with their conversations, that ended after them.
+
+    What ended a conversation, and what could be said afterwards, is not among them.
+    """
+    return sa.and_(conversation.c.ended_at.is_not(None), conversation.c.ended_at > m.c.recorded_at)
+
+
 def _one_open(name: str, column: sa.Column[object]) -> None:
     where = unresolved(dead_letter)
     sa.Index(name, column, unique=True, sqlite_where=where, postgresql_where=where)

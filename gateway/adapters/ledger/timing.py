@@ -78,7 +78,7 @@ class Timing:
                 if told.course is not None:
                     mine.follow(told.course, now)
                 says += told.says
-            keep(connection, page, says, conversations, self._keyring, now)
+            keep(page, says, conversations, now)
             return len(due)
 
         return self._done(work)
@@ -107,7 +107,7 @@ class Timing:
                 known = None if last is None else last.isoformat()
                 followed.append({"id": row.delivery, "followed": row.state, "tot_en_met": known})
             bulk.update(connection, delivery, followed)
-            keep(connection, page, says, conversations, self._keyring, now)
+            keep(page, says, conversations, now)
             return len(found)
 
         return self._done(work)
@@ -129,14 +129,14 @@ class Timing:
             bulk.update(
                 connection, delivery, [{"id": row.delivery, "notice_at": None} for row in rows]
             )
-            keep(connection, page, says, conversations, self._keyring, now)
+            keep(page, says, conversations, now)
             return len(found)
 
         return self._done(work)
 
     def _hold(self, connection: sa.Connection, pairs: Sequence[Pair]) -> Conversations:
         """These, and those in which the gateway tells their parties something."""
-        conversations = Conversations(connection, self._keyring.vault)
+        conversations = Conversations(connection, self._keyring)
         conversations.hold({each for pair in pairs for each in self._with_own(pair)})
         return conversations
 

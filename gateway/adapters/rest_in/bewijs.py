@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
@@ -10,11 +11,14 @@ from starlette.responses import Response
 
 from gateway.adapters.evidence_package import package
 from gateway.adapters.rest_in.berichten import OIN, UUID
+from gateway.adapters.rest_in.collecting import collect_any
 from gateway.adapters.rest_in.identity import party_of
 from gateway.adapters.rest_in.services import Services
+from gateway.delivery import State
 from gateway.errors import Code, Refusal
 from gateway.exhibits import DAY_CLOSES
 from gateway.message import Oin, as_bytes
+from gateway.record import Dossier
 
 PDF = "application/pdf"
 
@@ -30,12 +34,12 @@ def routes(services: Services) -> APIRouter:
         afzender: Annotated[str | None, Query(pattern=OIN)] = None,
     ) -> Response:
         party = party_of(request, services)
-        found = await services.writer.read(
-            services.ledger.dossier,
-            party,
-            referentienummer.lower(),
-            None if afzender is None else Oin(afzender),
-        )
+        sender = None if afzender is None else Oin(afzender)
+        look = partial(services.ledger.dossier, party, referentienummer.lower(), sender)
+        found = await services.writer.read(look)
+        if found is not None and _is_first_sight(found, party):
+            await collect_any(services, party, found.view.delivery_id)
+            found = await services.writer.read(look)
         if found is None:
             raise Refusal(Code.NIET_GEVONDEN)
         made = package(found, party, services.keys.published())
@@ -53,3 +57,10 @@ def routes(services: Services) -> APIRouter:
         return Response(as_bytes({DAY_CLOSES: closes}), media_type="application/json")
 
     return router
+
+
+def _is_first_sight(found: Dossier, party: Oin) -> bool:
+    """The package would give a recipient the content for the first time."""
+    view = found.view
+    taken = view.collected_at is not None or view.state is State.BEVESTIGD
+    return found.original is not None and party != view.afzender and not taken

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from gateway.adapters.rest_in.berichten import UUID
+from gateway.adapters.rest_in.collecting import collect_one, must_be_collected, own_delivery
 from gateway.adapters.rest_in.identity import party_of
 from gateway.adapters.rest_in.services import Services
 from gateway.errors import Code, Refusal
@@ -35,6 +36,8 @@ def routes(services: Services) -> APIRouter:
         )
         if found is None:
             raise Refusal(Code.NIET_GEVONDEN)
+        if not found.collected:
+            await collect_one(services, party, aflever_id.lower())
         return Response(as_bytes(report(found)), media_type="application/json")
 
     @router.get("/bijlagen/{sha256}", summary="Eén bijlage")
@@ -44,12 +47,9 @@ def routes(services: Services) -> APIRouter:
         sha256: Annotated[str, Path(pattern=SHA256)],
     ) -> Response:
         party = party_of(request, services)
-        delivery: Delivery | None = await services.writer.read(
-            services.ledger.postbus_item, party, aflever_id.lower()
-        )
-        if delivery is None:
-            raise Refusal(Code.NIET_GEVONDEN)
+        delivery = await own_delivery(services, party, aflever_id)
         media, content = attachment(delivery, sha256)
+        await must_be_collected(services, party, delivery)
         headers = {"Content-Disposition": "attachment"}
         return Response(content, media_type=media, headers=headers)
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from gateway.adapters.rest_in.berichten import UUID
 from gateway.adapters.rest_in.body import accepted, dialect_of, read
+from gateway.adapters.rest_in.collecting import collected, must_be_collected, own_delivery
 from gateway.adapters.rest_in.identity import party_of
 from gateway.adapters.rest_in.services import Services
 from gateway.compose import JSON, aflevering, compose, in_version
@@ -52,8 +53,15 @@ def routes(services: Services) -> APIRouter:
         party = party_of(request, services)
         budget = LARGEST_PAGE_BYTES if inhoud == "ja" else None
         look = partial(services.ledger.postbus, party, limit=aantal, after=na, budget=budget)
-        items = await _ready(services, look, wacht=wacht)
         reader = _reader(services, party) if inhoud == "ja" else None
+        items = await _ready(services, look, wacht=wacht)
+        while reader is not None and items:
+            theirs = await collected(services, party, (each for _, each in items))
+            if kept := [item for item in items if item[1].id in theirs]:
+                items = kept
+                break
+            # All of it was withdrawn meanwhile. An empty page would say that there is no more.
+            items = await services.writer.read(look)
         # Signing a full page of XML takes seconds, which nobody else should wait for.
         return await asyncio.to_thread(_page, services, items, reader)
 
@@ -77,10 +85,12 @@ def routes(services: Services) -> APIRouter:
     @router.get("/{aflever_id}", summary="Eén aflevering ophalen")
     async def ophalen(request: Request, aflever_id: Annotated[str, Path(pattern=UUID)]) -> Response:
         party = party_of(request, services)
-        delivery = await _own(services, party, aflever_id)
         reader = _reader(services, party)
         dialect = accepted(request, reader.dialect)
-        return _parcel(_composed(services, delivery, replace(reader, dialect=dialect)))
+        delivery = await own_delivery(services, party, aflever_id)
+        parcel = _composed(services, delivery, replace(reader, dialect=dialect))
+        await must_be_collected(services, party, delivery)
+        return _parcel(parcel)
 
     @router.post("/{aflever_id}/bevestiging", summary="Eén aflevering bevestigen")
     async def bevestigen(
@@ -140,15 +150,6 @@ def _reader(services: Services, party: Oin) -> Party:
     if entry is None:
         raise Refusal(Code.TOKEN_ONGELDIG, Finding("deelnemer", ""))
     return entry
-
-
-async def _own(services: Services, party: Oin, aflever_id: str) -> Delivery:
-    delivery: Delivery | None = await services.writer.read(
-        services.ledger.postbus_item, party, aflever_id.lower()
-    )
-    if delivery is None:
-        raise Refusal(Code.NIET_GEVONDEN)
-    return delivery
 
 
 def _summary(delivery: Delivery) -> Json:
