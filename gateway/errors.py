@@ -91,6 +91,7 @@ class Code(StrEnum):
     WIJKT_AF_VAN_AKKOORD = "WIJKT_AF_VAN_AKKOORD"
     AKKOORD_VOORLOPIG = "AKKOORD_VOORLOPIG"
     TERMIJN_VOORBIJ = "TERMIJN_VOORBIJ"
+    TERMIJN_LOOPT_NOG = "TERMIJN_LOOPT_NOG"
     PAUZE_BINDEND = "PAUZE_BINDEND"
     NIET_BESCHIKBAAR_GEWEEST = "NIET_BESCHIKBAAR_GEWEEST"
     # the service
@@ -307,6 +308,11 @@ EXPLANATIONS: dict[Code, Explanation] = {
         409,
         "De termijn hiervoor is om. Zie in GET /v1/gesprekken/… wat er nu nog kan.",
         "The term for this is over. See in GET /v1/gesprekken/… what is still possible.",
+    ),
+    Code.TERMIJN_LOOPT_NOG: Explanation(
+        409,
+        "De termijn van deze vraag is nog niet om; 'errors' noemt de laatste dag. Vraag de verklaring opnieuw als die dag voorbij is.",
+        "The term of this question is not over yet; 'errors' names its last day. Ask for the statement again once that day has passed.",
     ),
     Code.PAUZE_BINDEND: Explanation(
         409,

@@ -31,6 +31,8 @@ from gateway.message import (
     Talk,
     canonical_form,
 )
+from gateway.routing.silence import Asked
+from gateway.routing.standing import Gesprek
 
 
 def business_digest(message: Canonical, key: bytes) -> str:
@@ -237,6 +239,24 @@ class DeadLetterFilter:
     until: datetime | None = None
     resolved: bool = False
     limit: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class GesprekFilter:
+    """Which conversations; every field narrows.
+
+    Attributes:
+        partij: One of the two parties.
+        open_only: Something is asked or runs in it.
+        since: Changed then or later.
+        after: Cursor of the last one seen.
+    """
+
+    staat: str | None = None
+    partij: Oin | None = None
+    open_only: bool = False
+    since: datetime | None = None
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,6 +499,41 @@ class Ledger(Protocol):
 
     def assertion_seen(self, key: str, expires: datetime, now: datetime) -> bool:
         """Remember a token assertion; True when it was used before."""
+        ...
+
+    def gesprekken(
+        self,
+        parties: Collection[Oin],
+        which: GesprekFilter,
+        fits: Callable[[Gesprek], bool],
+        limit: int,
+    ) -> tuple[list[Gesprek], int | None]:
+        """Conversations of these parties that fit, newest change first, with a cursor.
+
+        A page shorter than ``limit`` need not be the last: that one has no cursor.
+        """
+        ...
+
+    def gesprek(self, parties: Collection[Oin], conversatie: str) -> list[Gesprek]:
+        """Every conversation of this id in which one of these takes part, with its messages."""
+        ...
+
+    def state(
+        self,
+        askers: Collection[Oin],
+        conversatie: str,
+        referentienummer: str,
+        decide: Callable[[Asked], Json],
+        at: datetime,
+    ) -> Json | None:
+        """What ``decide`` states about a question of these parties, signed; None without one.
+
+        The conversation is held meanwhile; what ``decide`` raises is raised.
+        """
+        ...
+
+    def moments(self, now: datetime) -> Mapping[str, int]:
+        """In how many conversations something happens by itself: due, this week, later."""
         ...
 
     def overview(self) -> Mapping[str, Any]:

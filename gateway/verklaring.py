@@ -38,7 +38,7 @@ _MONTHS = (
     "december",
 )
 
-_NO_ANSWER = frozenset({"Navraag", "Intrekking", "IntrekkingBevestiging"})
+NO_ANSWER = frozenset({"Navraag", "Intrekking", "IntrekkingBevestiging"})
 """May refer to a question and leaves it open."""
 _REFUSALS = {"GeenMedewerking": frozenset({"Kennisgeving", "KennisgevingPubliek", "Saldoverzoek"})}
 
@@ -189,7 +189,7 @@ def _answers(answer: Accepted, told: Statement) -> bool:
         return False
     if answer.cross is not None:
         # by whom is not asked: a party may have been succeeded
-        return answer.cross == told.question and answer.soort not in _NO_ANSWER
+        return answer.cross == told.question and answer.soort not in NO_ANSWER
     return answer.afzender == told.gevraagde and _may_answer(answer.soort, told.soort)
 
 

@@ -13,6 +13,7 @@ from gateway.cli import (
     bewijs,
     dienst,
     gestrand,
+    klok,
     ondertekenen,
     partijen,
     rabbitmq,
@@ -37,6 +38,7 @@ app.add_typer(reservekopie.app, name="reservekopie")
 app.add_typer(sleutels.app, name="sleutels")
 dienst.add_to(app)
 bewaring.add_to(app)
+klok.add_to(app)
 ondertekenen.add_to(app)
 
 

@@ -392,6 +392,17 @@ def test_nobody_is_found_by_a_conversation_of_which_nothing_is_left(ledger: SqlL
     assert [each.what for each in shown(ledger).before].count("wissing") == 2
 
 
+def test_a_person_stays_found_in_what_goes_on_or_is_only_stored(ledger: SqlLedger) -> None:
+    confirmed(ledger, about(1, ANNA), about(2, ANNA, ontvanger=STRANGER))
+    goes_on(ledger, 1)
+    ended(ledger, 2)
+    swept(ledger, CONTENT_GOES)
+    restricted(ledger, controller=STRANGER)
+
+    assert ledger.erase_person(asking(ledger, What.ERASE), running=True).unmarked == 0
+    assert numbers_shown(ledger) == reference(1, 2)
+
+
 def test_what_is_erased_for_one_controller_stays_for_another(ledger: SqlLedger) -> None:
     answer = a_submission(
         2, conversatie=a_uuid("about", 1), afzender=MUNICIPALITY, ontvanger=CREDITOR

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
 
 import pytest
 import pytest_asyncio
@@ -10,9 +11,13 @@ import pytest_asyncio
 from fixtures.documents import kind
 from fixtures.parties import CaseSystem, fresh
 from fixtures.world import PUBLIEKE_SE, SE, SHV, Entry, the_usual
-from gateway.message import Json, Kind
+from gateway.delivery import Answer, Attempted
+from gateway.message import Channel, Json, Kind, Parcel, as_bytes
+from gateway.pipeline import dispatch
+from gateway.routing.directory import Party
 from tests.conftest import NewWorld
 from tests.e2e.here import Here, a_notice, reference_of, started
+from tests.servers.party import a_delivery
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -137,3 +142,25 @@ async def test_the_same_question_again_gets_the_first_receipt_with_what_was_left
     assert (first.status_code, again.status_code) == (202, 200)
     assert again.content == first.content
     assert first.json()["ontvangstbevestiging"]["weggelaten"]
+
+
+@dataclass
+class Keeping:
+    """A way out that keeps what leaves by it."""
+
+    parcels: list[Parcel] = field(default_factory=list)
+
+    async def deliver(self, parcel: Parcel, party: Party) -> Attempted:
+        self.parcels.append(parcel)
+        return Attempted(Answer.OFFERED)
+
+
+async def test_what_is_sent_out_is_in_the_version_that_its_recipient_reads(mixed: Here) -> None:
+    way = Keeping()
+    line = replace(mixed.gateway.services.line, channels={Channel.QUEUE: way})
+    made = a_notice(which=NOTICE, head=ALLOWED)
+
+    await dispatch(a_delivery(ontvanger=SE, kind=NOTICE, canonical=as_bytes(made)), line)
+
+    (parcel,) = way.parcels
+    assert parcel.delivery.kind == Kind("schuldregeling", 1, "KlantGemeldVoorShv")

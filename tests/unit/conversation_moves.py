@@ -113,10 +113,13 @@ class Cell:
         if self.zet.zegt == "beide":
             asked |= dict.fromkeys(("Navraag", "Intrekking"), SE if self.by == SHV else SHV)
         vragen = tuple(
-            question(soort, by=by, status=self.others.get(soort, Status.OPEN))
+            question(soort, by=by, status=status, door="" if status is Status.OPEN else EARLIER)
             for soort, by in asked.items()
+            for status in [self.others.get(soort, Status.OPEN)]
         )
-        marks = set(MARKS) | (set(self.zet.met) & {"bezwaarVoorbij", "uitbetaald"})
+        marks = (MARKS - set(self.zet.merkt)) | (
+            set(self.zet.met) & {"bezwaarVoorbij", "uitbetaald"}
+        )
         if "vooraf" in self.zet.met:
             marks -= {"verouderd"}
         return standing(
@@ -137,7 +140,7 @@ class Cell:
         base = Kern(
             opgave=("E-2025-0117", "E-2025-0342", "E-2024-0001"),
             vooraf=CONSENT if "vooraf" in met else {**CONSENT, "geldigTotEnMet": "2026-03-09"},
-            type="SB" if "sb" in met else None,
+            type=next((each.upper() for each in met if each in ("sb", "sk")), None),
             ibans=("NL02VRBD0990000421",),
         )
         if self.zet.soort == "RegelingGeaccordeerd" and self.staat in ("AKKOORD", "OPGELEGD"):

@@ -163,6 +163,10 @@ def test_an_address_that_the_older_version_does_not_know_is_not_left_out() -> No
 
     assert refusal_of(document) == [("versie-onmogelijk", "/kennisgeving/adreskeuze")]
 
+    del document["kennisgeving"]["stuurgegevens"]["verliesToegestaan"]
+    whole = [path for _, path in refusal_of(document) if "adreskeuze" in path]
+    assert whole == ["/kennisgeving/adreskeuze"]
+
 
 def test_a_statement_in_one_total_cannot_be_said_claim_by_claim() -> None:
     which = kind("schuldregeling", "SaldoverzoekAntwoord")

@@ -31,6 +31,7 @@ def of_deliveries(connection: sa.Connection, messages: Sequence[int]) -> Iterato
     letters = _by_delivery(connection, dead_letter, numbers)
     entries, erased = _signed(connection, messages)
     for row in deliveries:
+        signed = entries.pop(row.id, ())
         if row.id in erased:
             continue
         yield Standing(
@@ -43,7 +44,7 @@ def of_deliveries(connection: sa.Connection, messages: Sequence[int]) -> Iterato
                 for each in letters[row.id]
                 if each.resolved is not None
             ),
-            entries=entries.pop(row.id, ()),
+            entries=signed,
         )
     for number, orphans in entries.items():  # signed about a delivery that is not there
         yield Standing(f"{number} (ontbreekt)", None, entries=orphans)

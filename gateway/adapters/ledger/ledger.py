@@ -16,6 +16,8 @@ from gateway.adapters.ledger.day_closing import DayClosing
 from gateway.adapters.ledger.dead_letters import DeadLetters
 from gateway.adapters.ledger.delivering import Delivering
 from gateway.adapters.ledger.dossier import Dossiers
+from gateway.adapters.ledger.foreseeing import Foreseeing
+from gateway.adapters.ledger.gesprekken import Gesprekken
 from gateway.adapters.ledger.journal import Journal
 from gateway.adapters.ledger.keys_in_use import KeysInUse
 from gateway.adapters.ledger.migrate import check_schema
@@ -25,6 +27,7 @@ from gateway.adapters.ledger.registry import Registry
 from gateway.adapters.ledger.repairs import Repairs
 from gateway.adapters.ledger.reporting import Reporting
 from gateway.adapters.ledger.retention import Sweeping
+from gateway.adapters.ledger.stating import Stating
 from gateway.adapters.ledger.succession import Succession
 from gateway.adapters.ledger.tables import metadata
 from gateway.adapters.ledger.timing import Timing
@@ -51,8 +54,11 @@ class SqlLedger(
     DayClosing,
     Auditing,
     Timing,
+    Foreseeing,
     Succession,
     Answered,
+    Gesprekken,
+    Stating,
 ):
     """A ledger on SQLite or PostgreSQL; safe to share between threads.
 

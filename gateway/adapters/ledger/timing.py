@@ -67,7 +67,7 @@ class Timing:
         """
 
         def work(connection: sa.Connection, page: Page) -> int:
-            due = connection.execute(due_now(now, limit)).all()
+            due = _rows_of(connection, connection.scalars(due_now(now, limit)).all())
             conversations = self._hold(connection, [_pair(row) for row in due])
             says: list[Admitted] = []
             for row in due:
@@ -91,15 +91,15 @@ class Timing:
         """
 
         def work(connection: sa.Connection, page: Page) -> int:
-            found = connection.execute(_fates(to_follow(delivery)).limit(limit)).all()
+            found = connection.execute(fates(to_follow(delivery)).limit(limit)).all()
             conversations = self._hold(connection, [_pair(row) for row in found])
-            again = _fates(among(delivery.c.id, [row.delivery for row in found]))
+            again = fates(among(delivery.c.id, [row.delivery for row in found]))
             rows = connection.execute(again.where(to_follow(delivery))).all() if found else []
             says: list[Admitted] = []
             followed = []
             for row in rows:
                 mine = conversations[_pair(row)]
-                told = _told(rules, mine.stand, row, now)
+                told = told_of(rules, mine.stand, row, now)
                 if told.course is not None and mine.stand is not None:
                     mine.follow(told.course, now)
                 says += told.says
@@ -121,11 +121,11 @@ class Timing:
 
         def work(connection: sa.Connection, page: Page) -> int:
             late = sa.and_(uncollected(delivery), delivery.c.notice_at <= now)
-            found = connection.execute(_fates(late, delivery.c.notice_at).limit(limit)).all()
+            found = connection.execute(fates(late, delivery.c.notice_at).limit(limit)).all()
             conversations = self._hold(connection, [_pair(row) for row in found])
-            again = _fates(among(delivery.c.id, [row.delivery for row in found]))
+            again = fates(among(delivery.c.id, [row.delivery for row in found]))
             rows = connection.execute(again.where(late)).all() if found else []
-            says = [said for row in rows for said in rules.not_collected(_fate(row, now))]
+            says = [said for row in rows for said in rules.not_collected(fate_of(row, now))]
             bulk.update(
                 connection, delivery, [{"id": row.delivery, "notice_at": None} for row in rows]
             )
@@ -155,10 +155,13 @@ class Timing:
         raise LedgerUnavailable("others keep beginning the same conversations")
 
 
-def due_now(now: datetime, limit: int) -> sa.Select[Any]:
-    """Conversations in which something is due, the longest due first."""
+def due_now(now: datetime, limit: int) -> sa.Select[int]:
+    """Numbers of the conversations in which something is due, the longest due first.
+
+    Nothing else is asked, so that one index answers it: the rows are read of these alone.
+    """
     return (
-        sa.select(conversation.c.conversatie, conversation.c.party_a, conversation.c.party_b)
+        sa.select(conversation.c.id)
         .where(
             awaits_a_moment(conversation),
             conversation.c.next_term <= now,
@@ -169,7 +172,16 @@ def due_now(now: datetime, limit: int) -> sa.Select[Any]:
     )
 
 
-def _fates(which: sa.ColumnElement[bool], order: sa.Column[Any] = delivery.c.id) -> sa.Select[Any]:
+def _rows_of(connection: sa.Connection, numbers: Sequence[int]) -> Sequence[Any]:
+    if not numbers:
+        return ()
+    c = conversation.c
+    query = sa.select(c.conversatie, c.party_a, c.party_b).where(among(c.id, numbers))
+    return connection.execute(query.order_by(c.next_term, c.id)).all()
+
+
+def fates(which: sa.ColumnElement[bool], order: sa.Column[Any] = delivery.c.id) -> sa.Select[Any]:
+    """What became of these deliveries, with their messages and conversations."""
     return (
         sa.select(
             delivery.c.id.label("delivery"),
@@ -178,6 +190,8 @@ def _fates(which: sa.ColumnElement[bool], order: sa.Column[Any] = delivery.c.id)
             delivery.c.offered_at,
             delivery.c.confirmed_at,
             delivery.c.tot_en_met,
+            delivery.c.notice_at,
+            delivery.c.conversation,
             conversation.c.conversatie,
             conversation.c.party_a,
             conversation.c.party_b,
@@ -196,17 +210,19 @@ def _fates(which: sa.ColumnElement[bool], order: sa.Column[Any] = delivery.c.id)
     )
 
 
-def _told(rules: Courses, stand: str | None, row: Any, now: datetime) -> Told:
+def told_of(rules: Courses, stand: str | None, row: Any, now: datetime) -> Told:
+    """What a conversation makes of a row of ``fates``."""
     state = State(row.state)
     if state is State.GESTRAND:
-        return rules.died(stand, _fate(row, now))
+        return rules.died(stand, fate_of(row, now))
     if state is State.VERWORPEN:
-        return rules.given_up(stand, _fate(row, now), "VERWORPEN")
+        return rules.given_up(stand, fate_of(row, now), "VERWORPEN")
     at = row.offered_at or row.confirmed_at or now
-    return rules.lies_ready(stand, _fate(row, at))
+    return rules.lies_ready(stand, fate_of(row, at))
 
 
-def _fate(row: Any, at: datetime) -> Fate:
+def fate_of(row: Any, at: datetime) -> Fate:
+    """A row of ``fates``, as the rules read it."""
     return Fate(
         kind=Kind(row.module, row.major, row.soort),
         versie=row.versie,

@@ -12,6 +12,7 @@ from gateway.adapters.rest_in import (
     bewijs,
     console,
     deelnemers,
+    gesprekken,
     health,
     openapi,
     origineel,
@@ -37,6 +38,7 @@ def parties_app(
         postbus.routes(services),
         origineel.routes(services),
         deelnemers.routes(services),
+        gesprekken.routes(services),
         health.routes(services, broker_healthy),
         openapi.routes(app, services),
     ):
