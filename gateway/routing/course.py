@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, time
 from functools import lru_cache
 
 from gateway.calendar import AMSTERDAM
@@ -140,7 +140,7 @@ class Courses:
 
     def notice_at(self, at: datetime) -> datetime:
         """When the sender of a message is told that nobody collected it."""
-        return self._notice(at.astimezone(AMSTERDAM).date(), at)
+        return self._notice(at.astimezone(AMSTERDAM).date())
 
     def stamped(self, delivery: Delivery, started: datetime) -> Delivery:
         """A delivery that says until when its recipient has, as from an attempt begun now."""
@@ -211,7 +211,7 @@ class Courses:
     def _said(self, submission: Submission, talk: Talk, recipient: Party) -> Said:
         message = submission.message.current
         root, body = next(iter(message.document.items()))
-        sealed = talk.kern()
+        sealed = talk.kern() if message.kind.name in self.table.read_kern else None
         at = submission.message.verified.received.at
         return Said(
             soort=message.kind.name,
@@ -295,8 +295,9 @@ class Courses:
             to=fate.afzender, conversatie=fate.conversatie, cross=fate.referentienummer, at=fate.at
         )
 
-    def _notice_after(self, day: date, at: datetime) -> datetime:
-        return ends_at(tot_en_met(self.book.uncollected, at, self.book.calendar))
+    def _notice_after(self, day: date) -> datetime:
+        noon = datetime.combine(day, time(12), AMSTERDAM)
+        return ends_at(tot_en_met(self.book.uncollected, noon, self.book.calendar))
 
 
 def _bericht(fate: Fate) -> About:

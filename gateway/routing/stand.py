@@ -216,11 +216,11 @@ def as_text(stand: Stand) -> str:
     if stand.merken:
         told["merken"] = sorted(stand.merken)
     if stand.vragen:
-        told["vragen"] = [_tuple(each) for each in stand.vragen]
+        told["vragen"] = list(map(_vraag_row, stand.vragen))
     if stand.termijnen:
-        told["termijnen"] = [_tuple(each) for each in stand.termijnen]
+        told["termijnen"] = list(map(_termijn_row, stand.termijnen))
     if stand.stappen:
-        told["stappen"] = [_tuple(each) for each in stand.stappen]
+        told["stappen"] = list(map(_stap_row, stand.stappen))
     if stand.vervolg:
         told["vervolg"] = list(stand.vervolg)
     return orjson.dumps(told).decode()
@@ -244,18 +244,39 @@ def read(text: str | None) -> Stand:
     )
 
 
-def _tuple(each: Vraag | Termijn | Stap) -> list[Any]:
-    return [_plain(getattr(each, name)) for name in each.__dataclass_fields__]
+def _vraag_row(each: Vraag) -> tuple[Any, ...]:
+    return each.referentienummer, each.soort, each.vrager, each.status.value, each.door
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return instant(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    return value
+def _termijn_row(each: Termijn) -> tuple[Any, ...]:
+    since, last = each.beschikbaar, each.tot_en_met
+    return (
+        each.soort.value,
+        each.referentienummer,
+        each.berichtsoort,
+        each.module,
+        each.versie,
+        each.aan_zet,
+        each.lengte,
+        None if since is None else instant(since),
+        None if last is None else last.isoformat(),
+        each.stap,
+        tuple(map(instant, each.herinnerd)),
+    )
+
+
+def _stap_row(each: Stap) -> tuple[Any, ...]:
+    return (
+        each.referentienummer,
+        each.soort,
+        each.afzender,
+        each.voor,
+        each.na,
+        each.antwoord_op,
+        each.verving,
+        each.niet_afgeleverd,
+        each.beweegt,
+    )
 
 
 def _vraag(told: list[Any]) -> Vraag:

@@ -85,11 +85,13 @@ class Table:
 
     Attributes:
         status_codes: What a Statusverzoek is answered, by state.
+        read_kern: Kinds that are held against the sealed part, or add to it.
     """
 
     staten: Mapping[str, str]
     rows: Mapping[str, tuple[Rij, ...]]
     status_codes: Mapping[str, str]
+    read_kern: frozenset[str]
 
     def moves(self) -> Iterator[Rij]:
         """Every move, once."""
@@ -126,11 +128,18 @@ def read(path: Path = GESPREK) -> Table:
         MappingProxyType(staten),
         MappingProxyType({soort: tuple(found) for soort, found in rows.items()}),
         MappingProxyType(status_codes),
+        frozenset(
+            soort
+            for soort, found in rows.items()
+            if any(row.eist or row.kern or row.wanneer for row in found)
+        ),
     )
 
 
 _KEYS = frozenset(each.name for each in fields(Rij))
-_LISTS = ("soort", "van", "als", "wanneer", "antwoord_op", "beantwoordt", "vervangt", "eist")
+_LISTS = frozenset(
+    ["soort", "van", "als", "wanneer", "antwoord_op", "beantwoordt", "vervangt", "eist", "merkt", "ontmerkt"]
+)
 
 
 def _row(given: Mapping[str, Any], where: str, staten: Collection[str]) -> Rij:

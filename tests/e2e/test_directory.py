@@ -11,7 +11,7 @@ import pytest
 
 from fixtures.parties import ASSERTION, Peer, fresh, now
 from fixtures.pki import Pki, Variant
-from fixtures.world import OVERIGE_SHV, SE, SHV, STRANGER, Entry, World, the_usual
+from fixtures.world import OVERIGE_SHV, SE, SHV, STRANGER, Entry, World, rights_of, the_usual
 from gateway.adapters.register import DirectoryInvalid, directory_of
 from gateway.adapters.tokens import client_assertion
 from gateway.errors import Fault
@@ -259,7 +259,8 @@ async def test_a_new_party_takes_part_within_five_seconds(world: World) -> None:
     async with started(world) as here:
         newcomer = here.party(STRANGER)
         before = await here.post(here.signed(a_notice(recipient=STRANGER)))
-        file = a_file(world, [*the_usual(), NEWCOMER])
+        entries = [*the_usual(), NEWCOMER]
+        file = a_file(world, entries, rights_of(entries))
 
         assert operator(world, "partijen", "toepassen", file, "--ja").code == 0
         await follows(here, STRANGER)

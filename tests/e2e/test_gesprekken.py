@@ -282,13 +282,14 @@ async def test_a_successor_reads_the_conversations_of_who_merged_into_it(trial: 
 
 
 async def test_conversations_are_listed_newest_change_first_and_paged(trial: Trial) -> None:
-    made = [(await a_question(trial, sender=OVERIGE_SHV, to=SE))[0] for _ in range(5)]
-    await trial.says("Navraag", made[1], sender=OVERIGE_SHV)
+    pair = {"sender": OVERIGE_SHV, "to": PUBLIEKE_SE}
+    made = [(await a_question(trial, **pair))[0] for _ in range(5)]
+    await trial.says("Navraag", made[1], **pair)
     newest_first = [made[1], *reversed([made[0], *made[2:]])]
 
     pages, cursor = [], {}
     while True:
-        page = await trial.reads(OVERIGE_SHV, partij=SE, aantal="2", **cursor)
+        page = await trial.reads(OVERIGE_SHV, partij=PUBLIEKE_SE, aantal="2", **cursor)
         pages.append(listed(page))
         if "volgende" not in page:
             break
@@ -314,7 +315,7 @@ async def test_a_list_is_narrowed_by_state_and_by_whose_turn_it_is(trial: Trial)
     assert answered not in waiting
     assert answered in stated
     assert asked not in stated
-    mine, theirs = (listed(await trial.reads(oin, aan_zet="ik")) for oin in (SHV, SE))
+    mine, theirs = [listed(await trial.reads(oin, aan_zet="ik")) for oin in (SHV, SE)]
     assert (asked in theirs, answered in theirs) == (True, False)
     # a balance starts the term for a proposal under this convenant: the helper's turn
     assert (asked in mine, answered in mine) == (False, True)

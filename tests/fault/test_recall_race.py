@@ -202,7 +202,8 @@ async def test_over_http_either_the_content_or_the_proof_leaves_and_never_both(
             outcomes[got] += 1
             if not got:
                 withdrawn.append(reference_of(made))
-            await reader.confirm(*(await waiting(reader)).values())
+            if left := await waiting(reader):
+                await reader.confirm(*left.values())
     signed = Counter(
         soort for (soort,) in kept(somewhere, "SELECT soort FROM evidence WHERE entry IS NOT NULL")
     )

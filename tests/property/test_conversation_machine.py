@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 from fixtures.keyring import a_keyring
 from fixtures.world import SE, SHV
-from gateway.adapters.ledger.ledger import SqlLedger, ledger_in_memory
+from gateway.adapters.ledger.ledger import SqlLedger, ledger_in_memory, open_ledger
 from gateway.calendar import AMSTERDAM
 from gateway.delivery import Answer, State
 from gateway.errors import Code, Refusal
@@ -30,6 +30,7 @@ from gateway.routing.moments import schedule
 from gateway.routing.stand import BEEINDIGD, NIEUW, Soort, Stand, Status
 from gateway.routing.table import CODE_MEMBERS
 from tests.property.conversing import Conversing
+from tests.servers.postgres import TEMPLATE, Postgres
 from tests.unit.conversation_moves import expected
 from tests.unit.talking import TABLE, move
 
@@ -325,3 +326,22 @@ def run(machine: type[Machine], examples: int, steps: int) -> None:
 @pytest.mark.timeout(300)
 def test_whatever_happens_to_a_conversation_it_keeps_its_promises() -> None:
     run(Machine, examples=60, steps=30)
+
+
+@pytest.mark.database
+@pytest.mark.timeout(300)
+def test_on_a_server_it_keeps_them_too(postgres_server: Postgres) -> None:
+    made: list[str] = []
+
+    def make() -> SqlLedger:
+        made.append(postgres_server.create(template=TEMPLATE))
+        return open_ledger(postgres_server.url(made[-1]), a_keyring())
+
+    class OnServer(Machine):
+        def teardown(self) -> None:
+            super().teardown()
+            if made:
+                postgres_server.drop(made.pop())
+
+    OnServer.make = staticmethod(make)
+    run(OnServer, examples=8, steps=25)
