@@ -25,8 +25,8 @@ setup: $(VENV)/.run ## virtual environment with the locked dependencies
 
 setup-dev: $(VENV)/.dev ## the same, with the tools for checks and tests
 
-demo: setup ## a whole arrangement between two simulated parties, over real HTTP
-	@$(RUN) -m fixtures.demo
+demo: setup ## a whole arrangement between two simulated parties, over real HTTP (VERHAAL=07 or alle: a story)
+	@$(RUN) -m fixtures.demo $(VERHAAL)
 
 run: setup ## keep the gateway running; status at http://127.0.0.1:8080/console
 	@$(RUN) -m gateway inrichten
@@ -57,6 +57,7 @@ docs: setup-dev ## write the generated pages again
 	@$(RUN) docs/genereer.py
 	@$(RUN) -m docs.levering
 	@$(RUN) -m docs.privacy
+	@$(RUN) -m docs.process
 
 bench: setup-dev ## the gateway beside others: speed, cost, memory (see bench/README.md)
 	@sh deploy/servers.sh

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from types import ModuleType
 
 from bench import (
+    admission,
     embedded,
     latency,
     machine,
@@ -26,6 +27,7 @@ from bench import (
     rows,
     start,
     stations,
+    terms,
     where,
 )
 from bench.plan import plan
@@ -33,6 +35,7 @@ from bench.setting import Setting, opened, screen
 
 PARTS: dict[str, ModuleType] = {
     "stations": stations,
+    "admission": admission,
     "start": start,
     "race": race,
     "embedded": embedded,
@@ -41,6 +44,7 @@ PARTS: dict[str, ModuleType] = {
     "latency": latency,
     "memory": memory,
     "rows": rows,
+    "terms": terms,
 }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import asking
 from bench.accounting import cpu_seconds, resident_mib
 from bench.contestants import Running
 from bench.servers import Servers
@@ -43,6 +44,8 @@ def burst(
 ) -> Figures:
     """Post so many documents; ends when the broker has them all.
 
+    A gateway is asked first what they answer; that is not measured.
+
     Raises:
         SystemExit: something was not accepted or did not arrive.
     """
@@ -51,9 +54,12 @@ def burst(
         "postgres": servers.postgres_pids,
         "rabbitmq": servers.rabbitmq_pids,
     }
+    first = documents.take(count)
+    if running.ledger:
+        asking.ask(running.ledger, documents.path, first, count)
     arrived = running.queue.arrived() if running.queue else 0
     before = {name: cpu_seconds(found) for name, found in pids.items()}
-    said = _post(running, documents, count, connections, rate)
+    said = _post(running, documents.path, [first, count, connections, rate])
     offered_at = _await(running, arrived + count, said["ended"])
     used = {name: cpu_seconds(found) - before[name] for name, found in pids.items()}
     wall = said["ended"] - said["began"]
@@ -73,12 +79,9 @@ def burst(
     return figures
 
 
-def _post(
-    running: Running, documents: Documents, count: int, connections: int, rate: float
-) -> Figures:
-    numbers = [documents.take(count), count, connections, rate]
+def _post(running: Running, corpus: Path, numbers: list[float]) -> Figures:
     command = [
-        *(sys.executable, "-m", "bench.load", str(documents.path)),
+        *(sys.executable, "-m", "bench.load", str(corpus)),
         *(str(number) for number in numbers),
         *running.urls,
     ]
@@ -86,7 +89,7 @@ def _post(
     if done.returncode:
         raise SystemExit(f"the load ended badly:\n{done.stderr[-2000:]}")
     said: Figures = json.loads(done.stdout)
-    if said["statuses"] != {"202": count}:
+    if said["statuses"] != {"202": numbers[1]}:
         raise SystemExit(f"not everything was accepted: {said['statuses']}\n{running.last_words()}")
     return said
 

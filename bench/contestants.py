@@ -43,8 +43,9 @@ class Running:
 
     Attributes:
         pids: Its own processes, without their descendants.
-        database: Its ledger or its table; empty for an embedded one.
+        database: Its table, or its ledger; empty for an embedded one.
         log: What its processes print.
+        ledger: Where the conversations of a gateway are; empty for who knows none.
     """
 
     urls: tuple[str, ...]
@@ -52,6 +53,7 @@ class Running:
     queue: Queue | None
     database: str
     log: Path
+    ledger: str = ""
 
     def last_words(self) -> str:
         """The end of what it printed."""
@@ -103,6 +105,7 @@ class Prepared:
                 queue=queue,
                 database=self.database,
                 log=self.world.folder / "gateway.log",
+                ledger=self.database,
             )
 
 
@@ -132,7 +135,8 @@ def embedded(servers: Servers, pki: Pki) -> Iterator[Running]:
     world = lay_out(folder, parties("postbus"), pki=pki)
     with as_process(world) as process:
         log = world.folder / "gateway.log"
-        yield Running((world.settings.url,), (process.pid,), None, "", log)
+        ledger = world.settings.ledger
+        yield Running((world.settings.url,), (process.pid,), None, "", log, ledger)
 
 
 @contextmanager

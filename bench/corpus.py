@@ -47,9 +47,18 @@ class Size:
 
 
 def one(claims: int, reference: str, conversation: str, at: datetime) -> Json:
-    """A SaldoverzoekAntwoord with so many claims."""
+    """A SaldoverzoekAntwoord with so many claims.
+
+    The question that it answers has the number of its conversation (see ``asking``).
+    """
     made = document(
-        KIND, reference=reference, conversation=conversation, sender=SE, recipient=SHV, at=at
+        KIND,
+        reference=reference,
+        conversation=conversation,
+        sender=SE,
+        recipient=SHV,
+        at=at,
+        cross=conversation,
     )
     body = made["saldoverzoekAntwoord"]
     claim = body["vorderingen"][1]

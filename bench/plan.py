@@ -21,6 +21,9 @@ class Plan:
         rows_messages: Real messages over all those sizes together.
         starts: How often the start is timed.
         repeats: Single runs per station.
+        blocks: How often what is compared takes its turn.
+        terms: Open terms in the ledger.
+        overdue: Terms that are overdue when a gateway starts again.
     """
 
     messages: int = 2_000
@@ -32,6 +35,9 @@ class Plan:
     rows_messages: int = 200_000
     starts: int = 7
     repeats: int = 300
+    blocks: int = 16
+    terms: int = 1_000_000
+    overdue: int = 100_000
     quick: bool = False
 
 
@@ -45,6 +51,9 @@ QUICK = Plan(
     rows_messages=2_000,
     starts=3,
     repeats=60,
+    blocks=4,
+    terms=20_000,
+    overdue=1_000,
     quick=True,
 )
 

@@ -173,6 +173,33 @@ def _embedded(figures: Figures) -> list[str]:
     return table(["size", *SPEEDS, *COSTS], rows)
 
 
+def _admission(figures: Figures) -> list[str]:
+    return table(
+        [
+            "ledger",
+            "size",
+            "examine µs",
+            "record µs",
+            "of that conversation",
+            "rights",
+            "share of both",
+        ],
+        [
+            [
+                name,
+                size,
+                f"{one['examine_us']:.0f}",
+                f"{one['record_us']:.0f}",
+                f"{one['conversation_us']:.0f}",
+                f"{one['rights_us']:.0f}",
+                f"{one['share']:.1%} (goal < {one['goal']:.0%}: {verdict(one)})",
+            ]
+            for name, sizes in figures.items()
+            for size, one in sizes.items()
+        ],
+    )
+
+
 def _where(figures: Figures) -> list[str]:
     lines = table(
         ["thread", "µs a message"],
@@ -258,15 +285,63 @@ def _rows(figures: Figures) -> list[str]:
     return [*lines, "", _spread(figures)]
 
 
+def _terms(figures: Figures) -> list[str]:
+    lines = table(
+        ["ledger", "open", "find due, ms", "p99", "none due, ms", "next, ms", "goal"],
+        [
+            [
+                name,
+                str(one["open"]),
+                f"{one['due_ms']['p50']:.2f} ({one['found']})",
+                f"{one['due_ms']['p99']:.2f}",
+                f"{one['none_due_ms']['p50']:.2f}",
+                f"{one['next_ms']['p50']:.2f}",
+                f"< {one['goal_ms']:.0f}: {verdict(one)}",
+            ]
+            for name, one in figures.items()
+        ],
+    )
+    for name, one in figures.items():
+        lines += ["", f"{name} finds what is due by:", "", *(f"    {each}" for each in one["plan"])]
+    ten = "while a message comes in ten times a second"
+    lines += ["", f"The clock starts again after an outage, {ten}:", ""]
+    return lines + table(
+        ["ledger", "overdue", "messages", "all, each once", "s", "a second", *WAITS],
+        [_outage(name, one["outage"]) for name, one in figures.items()],
+    )
+
+
+WAITS = ["accept before: p50 ms", "during: p50", "p99", "most"]
+
+
+def _outage(name: str, one: Figures) -> list[str]:
+    busy = one["busy_ms"]
+    return [
+        name,
+        str(one["overdue"]),
+        str(one["messages"]),
+        verdict(one),
+        f"{one['seconds']:.0f}",
+        f"{one['conversations_per_second']:.0f}",
+        f"{one['quiet_ms']['p50']:.0f}",
+        *(f"{busy[at]:.0f}" for at in ("p50", "p99", "max")),
+    ]
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Any], list[str]]]] = {
     "machine": ("Machine", _machine),
     "race": ("Race", _race),
     "stations": ("Microseconds per station (median, one core)", _stations),
+    "admission": (
+        "Rights and the conversation, CPU per message (batches of 32)",
+        _admission,
+    ),
     "where": ("Where the time goes (10 KB)", _where),
     "processes": ("More processes (10 KB, 32 connections each)", _processes),
     "latency": ("Latency (10 KB)", _latency),
     "memory": ("Memory (3.6, 10 and 95 KB)", _memory),
     "rows": ("A full ledger (3.6 KB)", _rows),
+    "terms": ("Open terms, and an outage of the clock", _terms),
     "start": ("From start to ready", _start),
     "embedded": ("The embedded default: SQLite, postbus", _embedded),
 }

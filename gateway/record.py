@@ -283,6 +283,26 @@ class Stranding:
         return self.ontvanger is not None and self.note.isupper()
 
 
+@dataclass(frozen=True)
+class Load:
+    """How full a ledger is of what is not finished; no content, no numbers of messages.
+
+    Attributes:
+        standing: Deliveries that may still need somebody: recipient, channel, state, how many,
+            and the instant at which the oldest was recorded.
+        dead_letters: How many wait for an operator.
+        said: Messages of the gateway itself that were recorded in the period, by kind.
+        checkpoint_at: When this process last signed evidence; None where it did not yet.
+        closed_at: When a day was last closed; None where none was.
+    """
+
+    standing: Sequence[tuple[Oin, Channel, State, int, datetime]]
+    dead_letters: int
+    said: Mapping[str, int]
+    checkpoint_at: datetime | None
+    closed_at: datetime | None
+
+
 class Ledger(Protocol):
     """What every ledger promises. Synchronous; each call is one transaction.
 
@@ -540,6 +560,10 @@ class Ledger(Protocol):
         """Counts for the status page: deliveries per (ontvanger, state), oldest ages,
         accepted and refused today, open dead letters.
         """
+        ...
+
+    def load(self, since: datetime, until: datetime) -> Load:
+        """What stands where now, and what the gateway said in conversations in this period."""
         ...
 
     def way(self, afzender: Oin | None, referentienummer: str) -> Iterable[Json]:

@@ -39,6 +39,7 @@ class RefusalLog:
     ) -> None:
         self._write = write
         self._clock = clock
+        self.totals: Counter[tuple[Door, Code]] = Counter()  # since this process started
         self._entries: list[RefusalEntry] = []
         self._counted: Counter[tuple[datetime, Door, Code, Oin | None]] = Counter()
         self._listed: Counter[tuple[datetime, Oin]] = Counter()
@@ -46,6 +47,7 @@ class RefusalLog:
     def note(self, refusal: Refusal, door: Door) -> None:
         """Remember one refusal; cheap, never waits."""
         now = self._clock()
+        self.totals[door, refusal.code] += 1
         party = None if refusal.party is None else Oin(refusal.party)
         if party is None or not self._room_for(party, now):
             self._counted[_minute(now), door, refusal.code, party] += 1

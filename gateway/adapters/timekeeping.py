@@ -22,7 +22,7 @@ from gateway.routing.own import Voice
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 200
+AT_ONCE = 50
 """So many conversations in one transaction: others must get their turn in between."""
 
 LOOKS_EVERY_SECONDS = 1.0

@@ -19,6 +19,7 @@ from gateway.cli import (
     rabbitmq,
     reservekopie,
     sleutels,
+    termijnen,
 )
 from gateway.errors import Fault, LedgerUnavailable, Refusal
 
@@ -39,6 +40,7 @@ app.add_typer(sleutels.app, name="sleutels")
 dienst.add_to(app)
 bewaring.add_to(app)
 klok.add_to(app)
+termijnen.add_to(app)
 ondertekenen.add_to(app)
 
 

@@ -71,8 +71,8 @@ def admit(
                 gateway=gateway,
                 at=at,
                 lost=lost,
-                term=term,
-                tot_en_met=gone_on.tot_en_met,
+                term=None if gone_on.discreet else term,
+                tot_en_met=None if gone_on.discreet else gone_on.tot_en_met,
             )
         ),
         course=gone_on.course,

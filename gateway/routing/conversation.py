@@ -16,7 +16,7 @@ from gateway.calendar import Calendar
 from gateway.errors import Code, Finding, Refusal
 from gateway.message import Json, Oin
 from gateway.routing.guards import BEZWAAR_VOORBIJ, CONDITIONS, GUARDS, Said
-from gateway.routing.kern import TAKEN, Kern
+from gateway.routing.kern import PROPOSALS, TAKEN, Kern
 from gateway.routing.stand import (
     BEEINDIGD,
     GEOPEND,
@@ -100,6 +100,8 @@ def step(said: Said, *, at: datetime, lengths: Lengths, table: Table) -> Move:
         GUARDS[guard](said)
     warnings = [*_late(said, vraag, at), *_new_iban(said), *_lapsed(said, row)]
     kern = said.kern if row.kern is None else TAKEN[row.kern](said.kern, said.body)
+    if row.kern in PROPOSALS:
+        kern = kern.remembered(said.header.referentienummer)
     moved, term = _moved(said, row, vraag, lengths)
     return Move(moved, kern, row, tuple(warnings), term, vraag)
 

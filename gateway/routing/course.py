@@ -32,7 +32,7 @@ from gateway.routing.guards import Said
 from gateway.routing.kern import Kern
 from gateway.routing.moments import fire, next_moment
 from gateway.routing.own import Voice
-from gateway.routing.stand import Stand, Status
+from gateway.routing.stand import Soort, Stand, Status
 from gateway.routing.table import Table
 from gateway.routing.terms import Length, TermBook, ends_at, tot_en_met
 
@@ -48,12 +48,17 @@ SEND_ANEW = (
 
 @dataclass(frozen=True, slots=True)
 class Proceeded:
-    """What a message makes of its conversation, beside what ``Admitted`` says of it."""
+    """What a message makes of its conversation, beside what ``Admitted`` says of it.
+
+    Attributes:
+        discreet: The term is the recipient's own affair: the sender is not told of it.
+    """
 
     submission: Submission
     course: Course
     term: Length | None = None
     tot_en_met: date | None = None
+    discreet: bool = False
     withdraws: str | None = None
     says: tuple[Admitted, ...] = ()
 
@@ -126,7 +131,12 @@ class Courses:
             submission = replace(submission, message=warned)
         sealed = None if move.kern == said.kern else kern.as_bytes(move.kern)
         return Proceeded(
-            submission, self.course(now, sealed), term=move.term, tot_en_met=last, says=says
+            submission,
+            self.course(now, sealed),
+            term=move.term,
+            tot_en_met=last,
+            discreet=move.row.term is Soort.VOORSTEL,
+            says=says,
         )
 
     def course(self, now: Stand, sealed: bytes | None = None) -> Course:
@@ -212,6 +222,7 @@ class Courses:
         message = submission.message.current
         root, body = next(iter(message.document.items()))
         sealed = talk.kern() if message.kind.name in self.table.read_kern else None
+        now = stand.read(talk.stand)
         at = submission.message.verified.received.at
         return Said(
             soort=message.kind.name,
@@ -219,8 +230,8 @@ class Courses:
             header=submission.message.header,
             root=root,
             body=body,
-            stand=stand.read(talk.stand),
-            kern=Kern() if sealed is None else kern.read(sealed),
+            stand=now,
+            kern=Kern() if sealed is None else kern.read(sealed).counting(now.numbers),
             day=at.astimezone(AMSTERDAM).date(),
             objection=self.book.bezwaar(recipient.convenant) is not None,
         )

@@ -6,7 +6,7 @@ the clear, and erased some time after the conversation ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
@@ -25,6 +25,7 @@ LINE_MEMBERS = (
 """What RegelingGeaccordeerd repeats of each line of the proposal."""
 
 MOST_IBANS = 20
+MOST_PROPOSALS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Kern:
         type: TypeSchuldregeling of the proposal.
         regels: The lines of the proposal by FactuurnummerSE, each as ``LINE_MEMBERS``.
         ibans: Account numbers that the creditor gave.
+        voorstellen: Type and lines of the latest proposals, by number, the newest last: one
+            may be taken back, and then an earlier one counts again.
     """
 
     opgave: tuple[str, ...] | None = None
@@ -46,11 +49,28 @@ class Kern:
     type: str | None = None
     regels: Json | None = None
     ibans: tuple[str, ...] = ()
+    voorstellen: Json | None = None
 
     @property
     def empty(self) -> bool:
         """There is nothing to keep."""
         return self == Kern()
+
+    def remembered(self, referentienummer: str) -> Kern:
+        """With the proposal that counts now as that of a message."""
+        earlier = {n: told for n, told in (self.voorstellen or {}).items() if n != referentienummer}
+        latest = list(earlier.items())[1 - MOST_PROPOSALS :]
+        return replace(
+            self, voorstellen={**dict(latest), referentienummer: [self.type, self.regels]}
+        )
+
+    def counting(self, newest_first: Iterable[str]) -> Kern:
+        """As it is when of all messages only these still stand."""
+        if not self.voorstellen:
+            return self
+        found = (self.voorstellen[each] for each in newest_first if each in self.voorstellen)
+        soort, regels = next(found, (None, None))
+        return replace(self, type=soort, regels=regels)
 
     @property
     def pays(self) -> bool:
@@ -132,3 +152,6 @@ TAKEN: Mapping[str, Callable[[Kern, Json], Kern]] = MappingProxyType(
     }
 )
 """What a move takes over from its message, by the word of the table."""
+
+PROPOSALS = frozenset({"voorstel", "heroverweging", "regeling"})
+"""Those words that say what is proposed."""

@@ -14,9 +14,9 @@ from gateway.errors import Code, Fault, Finding, Refusal
 from gateway.message import Json, Oin
 from gateway.replies import About, verklaring_geen_reactie
 from gateway.routing import stand as stands
+from gateway.routing.access import Access
 from gateway.routing.lengths import Length, ends_at, tot_en_met
 from gateway.routing.stand import Stand, Status, Termijn, Vraag
-from gateway.routing.standing import Access
 from gateway.routing.terms import TermBook
 
 SILENCE, UNREACHED = "GEEN_REACTIE", "NIET_BEREIKBAAR"

@@ -138,6 +138,11 @@ class Stand:
         """Nothing more may be said."""
         return self.staat == BEEINDIGD
 
+    @property
+    def numbers(self) -> Iterator[str]:
+        """Of the messages that made a step and still stand, the newest first."""
+        return (each.referentienummer for each in reversed(self.stappen))
+
     def side(self, party: Oin) -> str:
         """``shv`` or ``se``."""
         return "shv" if party == self.shv else "se"

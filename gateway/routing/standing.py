@@ -6,15 +6,15 @@ any content comes out. The creditor's side is not told what only the helper's si
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from gateway.delivery import Reason, State
 from gateway.message import Json, Oin
 from gateway.replies import instant
 from gateway.routing import stand as stands
+from gateway.routing.access import Access
 from gateway.routing.directory import Directory, Party, successor
 from gateway.routing.lengths import ends_at, local_day
 from gateway.routing.stand import Soort, Stand, Status, Termijn, Vraag
@@ -24,28 +24,6 @@ SHOWN_REASONS = frozenset({"VOLTOOID", "VOORTIJDIG", "WSNP", "OVERLEDEN", "OVERG
 """Why it ended, as far as creditors are told (process.md 3)."""
 
 PROPOSAL = "Betaalvoorstel"
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Whose conversations a party may see, at the moment of reading.
-
-    Attributes:
-        own: Itself and who merged into it: everything.
-        mandates: By principal (and who merged into it): the modules of its mandates.
-    """
-
-    own: frozenset[Oin]
-    mandates: Mapping[Oin, frozenset[str]] = field(default_factory=dict)
-
-    @property
-    def parties(self) -> frozenset[Oin]:
-        """All of them."""
-        return self.own | self.mandates.keys()
-
-    def covers(self, party: Oin, module: str) -> bool:
-        """Whether it may act as this party in this module."""
-        return party in self.own or module in self.mandates.get(party, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +79,6 @@ class Gesprek:
     def pair(self) -> frozenset[Oin]:
         """Between whom it is."""
         return frozenset({self.party_a, self.party_b})
-
-
-def access_of(party: Oin, at: datetime, directory: Directory) -> Access:
-    """Whose conversations a party may see now: its own, and those of its mandates today."""
-    today = local_day(at)
-    mandates: defaultdict[Oin, frozenset[str]] = defaultdict(frozenset)
-    for each in directory.mandates:
-        if each.holder == party and directory.mandated(party, each.principal, each.module, today):
-            for principal in directory.acts_for(each.principal, today):
-                mandates[principal] |= {each.module}
-    return Access(directory.acts_for(party, today), dict(mandates))
 
 
 @dataclass(frozen=True, slots=True)

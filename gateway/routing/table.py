@@ -138,7 +138,18 @@ def read(path: Path = GESPREK) -> Table:
 
 _KEYS = frozenset(each.name for each in fields(Rij))
 _LISTS = frozenset(
-    ["soort", "van", "als", "wanneer", "antwoord_op", "beantwoordt", "vervangt", "eist", "merkt", "ontmerkt"]
+    {
+        "soort",
+        "van",
+        "als",
+        "wanneer",
+        "antwoord_op",
+        "beantwoordt",
+        "vervangt",
+        "eist",
+        "merkt",
+        "ontmerkt",
+    }
 )
 
 

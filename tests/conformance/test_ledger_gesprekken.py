@@ -119,6 +119,23 @@ def test_what_is_only_stored_or_has_no_rules_is_not_shown(ledger: SqlLedger) -> 
     assert ledger.gesprek([CREDITOR], a_uuid("other")) == []
 
 
+def test_what_the_gateway_tells_a_party_is_a_change_whoever_has_the_lower_number(
+    ledger: SqlLedger,
+) -> None:
+    own = ledger._keyring.signing.oin
+    high = Oin("9" * 20)
+    for number, party in enumerate((CREDITOR, high), start=1):
+        pair = {"conversatie": a_uuid(party), "afzender": party}
+        ledger.record([a_submission(number, **pair)], admitting(course=following()), NOON)
+        later = NOON + timedelta(hours=number)
+        back = a_submission(10 + number, **{**pair, "afzender": own, "ontvanger": party})
+        ledger.record([back], admitting(), later)
+
+        [told], _ = ledger.gesprekken([party], EVERYTHING, lambda _: True, 5)
+
+        assert told.changed_at == later
+
+
 def test_a_conversation_has_its_messages_and_what_the_gateway_told_who_asks(
     ledger: SqlLedger,
 ) -> None:

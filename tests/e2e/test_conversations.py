@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
 
 import httpx
 import pytest
 
-from fixtures.gesprekken import ACCEPTED, PARTIES, Gesprek, Stap, documents, load_all
-from fixtures.parties import CaseSystem, Creditor, Endpoint, Peer, fresh, now, serving
+from fixtures.gesprekken import ACCEPTED, PARTIES, Gesprek, Gezegd, load_all
+from fixtures.parties import Creditor, Endpoint, Peer, serving
 from fixtures.running import Reach, as_process
+from fixtures.telling import Heard, Inbox, People, Postbus, Said, Telling, receipt_in
 from fixtures.world import OVERIGE_SHV, SE, SHV, SHV_FASE_1, Entry, World, free_port, the_usual
-from gateway import xml
 from gateway.message import Json
 from gateway.schemas import Catalogue
 from tests.conftest import NewWorld
@@ -28,45 +28,14 @@ from tests.servers.rabbitmq import Broker, RabbitMQ
 
 conversations = load_all()
 
+ABOUT_THE_CONVERSATION = {"TE_LAAT", "AKKOORD_VERVALLEN", "IBAN_NIET_EERDER_GEZIEN"}
+"""Warnings that depend on what was said before."""
+
 CREDITORS = {"se", "incasso", "publieke-se"}
 """Roles that write and read XML; the others write and read JSON."""
 
 
 THREAD = "conversatieReferentienummer"
-
-
-class Inbox(Protocol):
-    """Where one party gets what is addressed to it."""
-
-    async def take(self, count: int) -> list[Json]:
-        """The next deliveries, believed and confirmed, in the order in which they came."""
-        ...
-
-    async def is_empty(self) -> bool:
-        """Nothing more lies there."""
-        ...
-
-
-@dataclass
-class Postbus:
-    """Collected over HTTP, in the form of its owner."""
-
-    peer: Peer
-
-    async def take(self, count: int) -> list[Json]:
-        items = await self.peer.collect(wait=20)
-        assert len(items) == count
-        outcomes = await self.peer.confirm(*(item["afleverId"] for item in items))
-        assert set(outcomes.values()) == {"bevestigd"}
-        return [self._read(item) for item in items]
-
-    def _read(self, item: Json) -> Json:
-        read = self.peer.believe_xml(item["xml"].encode()) if "xml" in item else item
-        told: Json = read["aflevering"]
-        return told
-
-    async def is_empty(self) -> bool:
-        return await self.peer.collect() == []
 
 
 @dataclass
@@ -75,13 +44,13 @@ class Pushed:
 
     peer: Creditor
     endpoint: Endpoint
+    waits: bool = False
+    _read: int = 0
 
-    async def take(self, count: int) -> list[Json]:
-        await self.endpoint.until(lambda: len(self.endpoint.taken) >= count)
-        return [self.peer.believe_xml(body)["aflevering"] for body in self.endpoint.taken]
-
-    async def is_empty(self) -> bool:
-        return self.endpoint.seen == len(self.endpoint.taken)
+    async def drain(self) -> list[Json]:
+        new, self._read = self.endpoint.taken[self._read :], len(self.endpoint.taken)
+        assert self.endpoint.seen == self._read, "something was sent again"
+        return [self.peer.believe_xml(body)["aflevering"] for body in new]
 
 
 @dataclass
@@ -89,9 +58,13 @@ class Queue:
     """Read from the party's queue; each is confirmed before the next is awaited."""
 
     party: QueueParty
+    waits: bool = False
 
-    async def take(self, count: int) -> list[Json]:
-        return [await self._next() for _ in range(count)]
+    async def drain(self) -> list[Json]:
+        found = []
+        while await depth(self.party.channel, self.party.queue):
+            found.append(await self._next())
+        return found
 
     async def _next(self) -> Json:
         event = await self.party.take()
@@ -99,27 +72,6 @@ class Queue:
         told: Json = event["data"]["aflevering"]
         assert told["afleverId"] == event["id"]
         return told
-
-    async def is_empty(self) -> bool:
-        return await depth(self.party.channel, self.party.queue) == 0
-
-
-@dataclass
-class People:
-    """Everybody who takes part, at their doors and their inboxes."""
-
-    peers: Mapping[str, Peer]
-    inboxes: Mapping[str, Inbox]
-
-    async def send(self, stap: Stap, document: Json) -> httpx.Response:
-        """Through the door of the sender: signed XML, or JSON with a detached signature."""
-        match self.peers[stap.van]:
-            case Creditor() as creditor:
-                return await creditor.send(stap.kind, document)
-            case CaseSystem() as case_system:
-                return await case_system.send(document)
-            case _:
-                raise AssertionError(f"{stap.van} has no door")
 
 
 @dataclass(frozen=True)
@@ -165,7 +117,7 @@ class Town:
 @contextmanager
 def by_postbus(new_world: NewWorld, folder: Path, catalogue: Catalogue) -> Iterator[Town]:
     """The embedded default: SQLite, no broker, everybody collects."""
-    yield Town(new_world(folder), catalogue)
+    yield Town(new_world(folder, clock_ahead=str(folder / "vooruit")), catalogue)
 
 
 @contextmanager
@@ -198,7 +150,8 @@ def by_broker(
     )
     try:
         ledger = postgres.url(database)
-        world = new_world(folder, entries, ledger=ledger, broker=broker.url)
+        ahead = str(folder / "vooruit")
+        world = new_world(folder, entries, ledger=ledger, broker=broker.url, clock_ahead=ahead)
         yield Town(world, catalogue, port, broker)
     finally:
         rabbitmq.retire_vhost(vhost)
@@ -235,66 +188,128 @@ def town(
 @pytest.mark.parametrize(
     "gesprek", conversations, ids=[f"{gesprek.nummer:02}" for gesprek in conversations]
 )
-async def test_a_conversation_arrives_whole_in_order_believed_and_confirmed(
+async def test_a_conversation_goes_as_written_and_the_gateway_keeps_its_terms(
     town: Town, gesprek: Gesprek
 ) -> None:
-    roles = {role for stap in gesprek.stappen for role in (stap.van, stap.naar)}
+    roles = [role for role in PARTIES if role != "gateway"]
     async with town.people(roles) as people:
-        sent = await hand_in(people, gesprek)
+        with closing(town.world.ledger()) as ledger:
+            telling = Telling(gesprek, people, town.world.ahead, ledger)
+            story = Story(telling)
+            async for happened in telling.tell():
+                match happened:
+                    case Said():
+                        await story.answered(happened)
+                    case Heard():
+                        story.heard.append(happened)
 
-        arrived = {role: await people.inboxes[role].take(len(sent[role])) for role in sent}
-
-        for role, expected in sent.items():
-            for thread, messages in by_thread(expected).items():
-                came = [told for told in arrived[role] if told[THREAD] == thread]
-                in_turn = [told["volgnummer"] for told in came if not told.get("voorrang")]
-                assert in_turn == sorted(in_turn), "only what says so overtakes"
-                came.sort(key=lambda told: int(told["volgnummer"]))
-                assert [told["volgnummer"] for told in came] == list(range(1, 1 + len(messages)))
-                assert [told["bericht"] for told in came] == messages
-            assert len(arrived[role]) == len(expected)
-            assert {told["ontvanger"] for told in arrived[role]} == {PARTIES[role]}
-            await eventually_confirmed(people, expected)
-            assert await people.inboxes[role].is_empty()
+        story.everybody_got_what_was_sent()
+        story.the_gateway_said_what_it_should()
+        await story.eventually_confirmed()
 
 
-async def hand_in(people: People, gesprek: Gesprek) -> dict[str, list[Json]]:
-    """Send every step and see the answer that it should get.
+@dataclass
+class Story:
+    """A conversation that is being told, held against how it was written.
 
-    Returns:
-        What must arrive, in order, by the role of its recipient.
+    Attributes:
+        sent: What must arrive, in order, by the role of its recipient.
     """
-    sent: dict[str, list[Json]] = defaultdict(list)
-    receipts: dict[str, Json] = {}
-    start = now() - gesprek.stappen[-1].wanneer
-    for stap, document in documents(gesprek, start=start, fresh=fresh):
-        answer = await people.send(stap, document)
+
+    telling: Telling
+    heard: list[Heard] = field(default_factory=list)
+    sent: dict[str, list[Json]] = field(default_factory=lambda: defaultdict(list))
+    receipts: dict[str, Json] = field(default_factory=dict)
+
+    async def answered(self, said: Said) -> None:
+        """A step got the answer, the warnings and the state that it should."""
+        stap, answer, people = said.stap, said.answer, self.telling.people
         assert outcome(answer) == stap.verwacht, f"{stap.als}: {answer.text}"
-        if not stap.accepted:
-            continue
-        receipt = ontvangstbevestiging(people.peers[stap.van], answer)
-        if stap.herhaalt is None:
-            assert answer.status_code == httpx.codes.ACCEPTED
-            sent[stap.naar].append(document)
-        else:
-            assert answer.status_code == httpx.codes.OK
-            assert receipt == receipts[stap.herhaalt]
-        assert receipt["bericht"]["referentienummer"] == stuurgegevens(document)["referentienummer"]
-        receipts[stap.als] = receipt
-    return dict(sent)
+        if stap.accepted:
+            receipt = receipt_in(answer, people.peers[stap.van])
+            if stap.herhaalt is None:
+                assert answer.status_code == httpx.codes.ACCEPTED
+                self.sent[stap.naar].append(said.document)
+            else:
+                assert answer.status_code == httpx.codes.OK
+                assert receipt == self.receipts[stap.herhaalt]
+            number = stuurgegevens(said.document)["referentienummer"]
+            assert receipt["bericht"]["referentienummer"] == number
+            warned = [each["regel"] for each in receipt.get("waarschuwingen", ())]
+            assert [each for each in warned if each in ABOUT_THE_CONVERSATION] == [
+                *stap.waarschuwing
+            ]
+            self.receipts[stap.als] = receipt
+        if stap.staat is not None:
+            thread = self.telling.threads[stap.gesprek]
+            told = (await people.peers[stap.van].get(f"/v1/gesprekken/{thread}")).json()
+            assert told["staat"]["code"] == stap.staat, stap.als
+
+    def everybody_got_what_was_sent(self) -> None:
+        """Whole, once, in order, to whom it was meant."""
+        for role in self.telling.roles:
+            came = [each.aflevering for each in self.heard if each.role == role and not each.own]
+            for thread, messages in by_thread(self.sent[role]).items():
+                mine = [told for told in came if told[THREAD] == thread]
+                in_turn = [told["volgnummer"] for told in mine if not told.get("voorrang")]
+                assert in_turn == sorted(in_turn), "only what says so overtakes"
+                mine.sort(key=lambda told: int(told["volgnummer"]))
+                assert [told["volgnummer"] for told in mine] == list(range(1, 1 + len(messages)))
+                assert [told["bericht"] for told in mine] == messages
+            assert len(came) == len(self.sent[role])
+            assert {told["ontvanger"] for told in came} <= {PARTIES[role]}
+
+    def the_gateway_said_what_it_should(self) -> None:
+        """Everything on the day that was written, and nothing else."""
+        told = [each for each in self.heard if each.own]
+        came = sorted(
+            (each.when, each.role, each.aflevering["soort"], self._about(each)) for each in told
+        )
+        said = [each for each in self.telling.gesprek.gezegd if self._is_said(each)]
+        due = sorted((self._comes(each), each.aan, each.soort, each.over) for each in said)
+        assert came == due
+        for heard in told:
+            body = next(iter(heard.aflevering["bericht"].values()))
+            assert body["stuurgegevens"]["ontvanger"]["oin"] == PARTIES[heard.role]
+            assert any(
+                each.inhoud.items() <= body.items()
+                for each in said
+                if (self._comes(each), each.aan) == (heard.when, heard.role)
+            ), body
+
+    def _is_said(self, gezegd: Gezegd) -> bool:
+        """What was pushed or published is not left lying."""
+        naar = self.telling.gesprek.stap(gezegd.over).naar
+        waits = self.telling.people.inboxes[naar].waits
+        return waits or gezegd.inhoud.get("code") != "NIET_OPGEHAALD"
+
+    def _comes(self, gezegd: Gezegd) -> timedelta:
+        """When its recipient finds it: on the day itself, or once it is back."""
+        moments = self.telling.gesprek.moments
+        there = [each for each in moments if not self.telling.is_away(gezegd.aan, each)]
+        return min(each for each in there if each >= gezegd.wanneer)
+
+    def _about(self, heard: Heard) -> str | None:
+        body = next(iter(heard.aflevering["bericht"].values()))
+        return self.telling.step_of(body["stuurgegevens"]["crossReferentienummer"])
+
+    async def eventually_confirmed(self) -> None:
+        """The sender of each message sees that it was confirmed."""
+        peers = self.telling.people.peers
+        for stap in self.telling.gesprek.stappen:
+            if not stap.accepted:
+                continue
+            path = f"/v1/berichten/{self.telling.numbers[stap.als]}"
+
+            async def confirmed(peer: Peer = peers[stap.van], path: str = path) -> bool:
+                return bool((await peer.get(path)).json()["status"] == "bevestigd")
+
+            await eventually(confirmed, f"{stap.als} is confirmed")
 
 
 def outcome(answer: httpx.Response) -> str:
     """What the gateway said, in the words of the conversations."""
     return ACCEPTED if answer.is_success else str(answer.json()["code"])
-
-
-def ontvangstbevestiging(sender: Peer, answer: httpx.Response) -> Json:
-    """The receipt, in the form of its reader."""
-    in_xml = answer.headers["content-type"].startswith("application/xml")
-    told = sender.catalogue.to_json(xml.parse(answer.content)) if in_xml else answer.json()
-    receipt: Json = told["ontvangstbevestiging"]
-    return receipt
 
 
 def stuurgegevens(document: Json) -> Json:
@@ -309,16 +324,3 @@ def by_thread(messages: Iterable[Json]) -> dict[str, list[Json]]:
     for message in messages:
         threads[stuurgegevens(message)[THREAD]].append(message)
     return dict(threads)
-
-
-async def eventually_confirmed(people: People, messages: Iterable[Json]) -> None:
-    """The sender of each sees that it was confirmed."""
-    roles = {oin: role for role, oin in PARTIES.items()}
-    for header in map(stuurgegevens, messages):
-        peer = people.peers[roles[header["afzender"]["oin"]]]
-
-        async def confirmed(number: str = header["referentienummer"], peer: Peer = peer) -> bool:
-            view = (await peer.get(f"/v1/berichten/{number}")).json()
-            return bool(view["status"] == "bevestigd")
-
-        await eventually(confirmed, f"{header['referentienummer']} is confirmed")

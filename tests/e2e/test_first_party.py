@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from fixtures.pki import Pki
 from fixtures.running import ROOT, as_process
 from fixtures.world import lay_out, process_environment
@@ -14,6 +16,7 @@ from fixtures.world import lay_out, process_environment
 PAGE = ROOT / "docs" / "first-party.md"
 
 
+@pytest.mark.timeout(300)  # every command is a process of its own, and there are many
 def test_every_command_of_the_page_works_against_a_running_gateway(
     tmp_path: Path, pki: Pki
 ) -> None:
@@ -30,7 +33,7 @@ def test_every_command_of_the_page_works_against_a_running_gateway(
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=240,
         )
 
     assert len(blocks) >= 10

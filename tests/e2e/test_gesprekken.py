@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 import pytest_asyncio
 from lxml import etree
@@ -28,6 +29,7 @@ from fixtures.world import (
     Entry,
     the_usual,
 )
+from gateway.adapters.rest_in.gesprekken_schema import GESPREKKEN as PUBLISHED
 from gateway.adapters.timekeeping import catch_up
 from gateway.adapters.tokens import client_assertion
 from gateway.message import Json, Oin
@@ -40,6 +42,11 @@ from tests.e2e.operator import operator
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KVK = "99005000"
+UNREACHED = Oin("00000099000000008100")
+GESPREKKEN = {
+    name: jsonschema.Draft202012Validator({**schema, "unevaluatedProperties": False})
+    for name, schema in PUBLISHED.items()
+}
 FIFTEEN_WORKING_DAYS = Length.read("15 WERKDAG")
 
 
@@ -51,7 +58,16 @@ def entries() -> list[Entry]:
     return [
         Entry(each.oin, each.naam, _ROLES.get(each.oin, each.rollen), more=_MORE.get(each.oin, {}))
         for each in the_usual()
-    ] + [Entry(STRANGER, "Nieuwe Energie Voorbeeld", "schuldeiser")]
+    ] + [
+        Entry(STRANGER, "Nieuwe Energie Voorbeeld", "schuldeiser"),
+        Entry(
+            UNREACHED,
+            "Onbereikbaar Voorbeeld",
+            "schuldeiser",
+            kanaal="push",
+            more={"adres": '"http://127.0.0.1:9/"', "interne_netten": '["127.0.0.0/8"]'},
+        ),
+    ]
 
 
 _ROLES = {OVERIGE_SHV: "shv-fase-2"}
@@ -137,8 +153,10 @@ class Trial:
         return await (await self.party(oin)).get(f"/v1/gesprekken{path}", **query)
 
     async def reads(self, oin: Oin, path: str = "", **query: str) -> Any:
+        """What is answered, as the OpenAPI document promises it."""
         answer = await self.asks(oin, path, **query)
         assert answer.status_code == 200, answer.text
+        GESPREKKEN["Gesprek" if path else "Gesprekken"].validate(answer.json())
         return answer.json()
 
     async def directory(self, more: str = "", parties: Sequence[Entry] | None = None) -> None:
@@ -282,12 +300,12 @@ async def test_a_successor_reads_the_conversations_of_who_merged_into_it(trial: 
 
 
 async def test_conversations_are_listed_newest_change_first_and_paged(trial: Trial) -> None:
-    pair = {"sender": OVERIGE_SHV, "to": PUBLIEKE_SE}
-    made = [(await a_question(trial, **pair))[0] for _ in range(5)]
-    await trial.says("Navraag", made[1], **pair)
+    made = [(await a_question(trial, sender=OVERIGE_SHV, to=PUBLIEKE_SE))[0] for _ in range(5)]
+    await trial.says("Navraag", made[1], sender=OVERIGE_SHV, to=PUBLIEKE_SE)
     newest_first = [made[1], *reversed([made[0], *made[2:]])]
 
-    pages, cursor = [], {}
+    pages: list[list[str]] = []
+    cursor: dict[str, str] = {}
     while True:
         page = await trial.reads(OVERIGE_SHV, partij=PUBLIEKE_SE, aantal="2", **cursor)
         pages.append(listed(page))
@@ -303,7 +321,7 @@ async def test_conversations_are_listed_newest_change_first_and_paged(trial: Tri
 
 
 async def test_a_list_is_narrowed_by_state_and_by_whose_turn_it_is(trial: Trial) -> None:
-    asked, question = await a_question(trial)
+    asked, _ = await a_question(trial)
     answered, other = await a_question(trial)
     notice = (await trial.reads(SE, f"/{answered}"))["vragen"][0]["referentienummer"]
     await trial.says("KennisgevingAntwoord", answered, sender=SE, to=SHV, cross=notice)
@@ -417,8 +435,15 @@ async def test_a_status_is_answered_for_who_allows_that_and_else_only_delivered(
 
 @pytest.mark.parametrize(
     "query",
-    [{"staat": "x"}, {"aan_zet": "jij"}, {"partij": "1"}, {"sinds": "gisteren"}]
-    + [{"sinds": "2026-03-17T09:00:00"}, {"aantal": "0"}, {"na": "x"}],
+    [
+        {"staat": "x"},
+        {"aan_zet": "jij"},
+        {"partij": "1"},
+        {"sinds": "gisteren"},
+        {"sinds": "2026-03-17T09:00:00"},
+        {"aantal": "0"},
+        {"na": "x"},
+    ],
     ids=str,
 )
 async def test_a_question_about_conversations_that_is_none_is_refused(
@@ -531,3 +556,38 @@ def attached(pages: bytes) -> bytes:
     return pages[
         pages.index(b"<VerklaringGeenReactie") : pages.index(b"</VerklaringGeenReactie>") + 24
     ]
+
+
+async def test_who_was_never_reached_gets_no_statement_of_silence_against_it(
+    trial: Trial,
+) -> None:
+    conversation, question = await a_question(trial, to=UNREACHED)
+    for _ in range(4):
+        await trial.pass_by(7)
+
+    refused = await a_statement(trial, SHV, conversation, question, soort="GEEN_REACTIE")
+    made = await a_statement(trial, SHV, conversation, question)
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "NIET_BESCHIKBAAR_GEWEEST")
+    assert made.status_code == 200, made.text
+    statement = (await trial.party(SHV)).believe_xml(made.content)["verklaringGeenReactie"]
+    assert (statement["soort"], statement["code"]) == (
+        "NIET_BEREIKBAAR",
+        "NIET_BESCHIKBAAR_GEWEEST",
+    )
+    assert not {"beschikbaarOp", "opgehaaldOp", "bevestigdOp"} & statement.keys()
+
+
+async def test_the_status_page_says_where_terms_end_and_names_no_conversation(
+    trial: Trial,
+) -> None:
+    conversation, _ = await a_question(trial)
+    client, url = trial.here.reach.client, trial.here.reach.url
+
+    page = await client.get(f"{url}/console")
+    figures = (await client.get(f"{url}/console/stand.json")).json()["terms"]
+
+    assert figures["due"] == 0
+    assert figures["later"] + figures["week"] >= 1
+    assert "Termijnen" in page.text
+    assert conversation not in page.text

@@ -90,10 +90,11 @@ async def settled(town: Town, expected: int, *, within: float = LEASES_RUN_OUT) 
 
 
 def _standing(ledger: SqlLedger) -> Counter[str]:
-    """How many deliveries stand where."""
+    """How many deliveries stand where; not what the gateway itself tells the sender."""
     standing: Counter[str] = Counter()
-    for states in ledger.overview()["parties"].values():
-        standing.update(states)
+    for party, states in ledger.overview()["parties"].items():
+        if party != SE:
+            standing.update(states)
     return standing
 
 

@@ -191,7 +191,7 @@ async def test_over_http_either_the_content_or_the_proof_leaves_and_never_both(
             door = DOORS[round_ % len(DOORS)]
 
             got, _ = await asyncio.gather(
-                fetched(here, door, made, mine), recalled(here, made, round_)
+                fetched(reader, door, made, mine), recalled(here, made, round_)
             )
 
             answers = [each["ingetrokkenReferentienummer"] for each in await told(here)]
@@ -213,7 +213,8 @@ async def test_over_http_either_the_content_or_the_proof_leaves_and_never_both(
 
 
 async def recalled(here: Here, made: Json, round_: int) -> None:
-    """Take a message back, a few turns of the event loop later in some rounds."""
-    for _ in range(round_ % 7):
-        await asyncio.sleep(0)
-    await accepted(here, here.written(recall_of(made)))
+    """Take a message back, in some rounds only after other questions."""
+    recall = here.written(recall_of(made))
+    for _ in range(round_ % (HEAD_STARTS + 1)):
+        await here.get("/v1/sleutels")
+    await accepted(here, recall)

@@ -110,7 +110,7 @@ class Conversing:
             ),
         }
         rights = tuple(
-            BsnRight(party, None, module, "WGS", SINCE, None, True)
+            BsnRight(party, None, module, "WGS", SINCE, None, partner=True)
             for party in parties
             for module in ALL_MODULES
         )

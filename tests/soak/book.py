@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from fixtures.world import GATEWAY
 from gateway.message import Json
 
 KEPT_VIOLATIONS = 50
@@ -26,6 +27,7 @@ class Book:
         references: Referentienummer by delivery id.
         order: Volgnummers as they first came, by conversation.
         arrived: First copies by channel.
+        notices: Delivery ids of what the gateway itself told, such as NietAfgeleverd.
         repeats: Further copies by channel.
         rejected: Referentienummers that the subscriber rejected once.
         receipts_compared: Repeats whose receipt was compared with the first.
@@ -40,6 +42,7 @@ class Book:
     references: dict[str, str] = field(default_factory=dict)
     order: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     arrived: Counter[str] = field(default_factory=Counter)
+    notices: set[str] = field(default_factory=set)
     repeats: Counter[str] = field(default_factory=Counter)
     rejected: set[str] = field(default_factory=set)
     receipts_compared: int = 0
@@ -60,6 +63,9 @@ class Book:
     def came(self, channel: str, told: Json) -> None:
         """One copy of one delivery."""
         own, reference = told["afleverId"], told["referentienummer"]
+        if told["afzender"] == GATEWAY:
+            self.notices.add(own)
+            return
         if own in self.references:
             self.repeats[channel] += 1
             if self.references[own] != reference:

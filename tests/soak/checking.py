@@ -159,8 +159,9 @@ def _kept(city: City) -> Verdict:
     kept = sum(sum(states.values()) for states in overview["parties"].values())
     return Verdict(
         "het grootboek heeft precies wat is aangenomen",
-        kept == len(city.book.accepted),
-        f"{kept} in het grootboek, {len(city.book.accepted)} aangenomen",
+        kept == len(city.book.accepted) + len(city.book.notices),
+        f"{kept} in het grootboek, {len(city.book.accepted)} aangenomen, "
+        f"{len(city.book.notices)} van de gateway zelf",
     )
 
 

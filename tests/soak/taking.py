@@ -13,7 +13,7 @@ import httpx
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from fixtures.parties import Creditor, fresh
-from fixtures.world import SHV
+from fixtures.world import GATEWAY, SHV
 from gateway import json
 from gateway.adapters.rabbitmq.events import BEVESTIGING, CLOUDEVENTS
 from gateway.message import Json, as_bytes
@@ -41,7 +41,8 @@ class Reader(Subscriber):
     async def _take(self, channel: AbstractChannel, message: AbstractIncomingMessage) -> None:
         told = json.parse(message.body)["data"]["aflevering"]
         reference = told["referentienummer"]
-        if reference not in self.book.rejected and self.draw.random() < self.rejecting:
+        may_be_rejected = told["afzender"] != GATEWAY and reference not in self.book.rejected
+        if may_be_rejected and self.draw.random() < self.rejecting:
             self.book.rejected.add(reference)
             await message.reject(requeue=False)
             return

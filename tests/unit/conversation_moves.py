@@ -89,7 +89,11 @@ def expected() -> list[Zet]:
     """The reading of the rules."""
     rows = tomllib.loads(EXPECTED.read_text(encoding="utf-8"))["zet"]
     lists = ("met", "op", "verdringt", "merkt", "ontmerkt", "kern")
-    return [Zet(**{k: tuple(v) if k in lists else v for k, v in row.items()}) for row in rows]
+    zetten = []
+    for row in rows:
+        told: dict[str, Any] = {k: tuple(v) if k in lists else v for k, v in row.items()}
+        zetten.append(Zet(**told))
+    return zetten
 
 
 @dataclass(frozen=True)
@@ -259,7 +263,7 @@ def _term(cell: Cell, made: Move) -> Iterator[str]:
 
 def _kern(cell: Cell, made: Move) -> Iterator[str]:
     before = cell.kern()
-    names = Kern.__dataclass_fields__
+    names = Kern.__dataclass_fields__.keys() - {"voorstellen"}  # by number; has its own test
     changed = {name for name in names if getattr(before, name) != getattr(made.kern, name)}
     if changed != set(cell.zet.kern):
         yield f"takes over {sorted(changed)}, expected: {sorted(cell.zet.kern)}"

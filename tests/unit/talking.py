@@ -20,6 +20,7 @@ from gateway.routing.table import CODE_MEMBERS
 from gateway.routing.terms import Length, Unit
 
 AT = datetime(2026, 3, 10, 11, tzinfo=UTC)
+TODAY = AT.date()
 THREAD = "52a544f7-51b6-4f69-834c-b479c4c35245"
 LENGTHS = Lengths(
     antwoord=Length(10, Unit.WERKDAG),
@@ -71,7 +72,7 @@ def said(
     vervangt: str | None = None,
     kern: Kern | None = None,
     change: Json | None = None,
-    day: date = AT.date(),
+    day: date = TODAY,
     objection: bool = False,
 ) -> Said:
     """A message as the rules see it: the example of its kind."""

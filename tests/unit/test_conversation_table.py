@@ -16,7 +16,8 @@ from gateway.errors import Code
 from gateway.message import Oin
 from gateway.routing.conversation import undone
 from gateway.routing.guards import SCHATTING
-from gateway.routing.kern import Kern
+from gateway.routing.kern import MOST_PROPOSALS, Kern, as_bytes
+from gateway.routing.kern import read as read_kern
 from gateway.routing.stand import BEEINDIGD, NIEUW, Soort, Stand, Status
 from gateway.routing.table import Rij, Table
 from gateway.routing.terms import ends_at
@@ -34,6 +35,7 @@ from tests.unit.talking import (
     CONSENT,
     LENGTHS,
     TABLE,
+    THREAD,
     after,
     agreed,
     lines_of,
@@ -310,10 +312,19 @@ def test_a_notification_is_answered_also_when_the_next_question_was_put() -> Non
 
 
 BEFORE_A_PROPOSAL = ("SALDO_ONTVANGEN", "SALDO_ONTVANGEN_VOORAF_AKKOORD")
-AFTER_A_PROPOSAL = (
-    "VOORSTEL_GEDAAN VOORSTEL_VERLOPEN AKKOORD_VOORLOPIG AKKOORD AFGEWEZEN HEROVERWEGING_GEVRAAGD "
-    "VERLOPEN DEFINITIEF_AFGEWEZEN DWANGAKKOORD_GEVRAAGD OPGELEGD GEWEIGERD"
-).split()
+AFTER_A_PROPOSAL = [
+    "VOORSTEL_GEDAAN",
+    "VOORSTEL_VERLOPEN",
+    "AKKOORD_VOORLOPIG",
+    "AKKOORD",
+    "AFGEWEZEN",
+    "HEROVERWEGING_GEVRAAGD",
+    "VERLOPEN",
+    "DEFINITIEF_AFGEWEZEN",
+    "DWANGAKKOORD_GEVRAAGD",
+    "OPGELEGD",
+    "GEWEIGERD",
+]
 
 
 @pytest.mark.parametrize("staat", [*BEFORE_A_PROPOSAL, *AFTER_A_PROPOSAL])
@@ -390,7 +401,7 @@ CONSENTED = Kern(
 )
 @pytest.mark.parametrize("objection", [False, True])
 def test_without_consent_that_holds_a_proposal_is_only_a_proposal(
-    kern: Any, change: Any, marks: tuple[str, ...], day: date, objection: bool
+    kern: Any, change: Any, marks: tuple[str, ...], day: date, *, objection: bool
 ) -> None:
     stand = standing("SALDO_ONTVANGEN_VOORAF_AKKOORD", merken=frozenset(marks))
     how: dict[str, Any] = {"kern": replace(CONSENTED, **kern), "day": day, "objection": objection}
@@ -452,7 +463,7 @@ def test_the_arrangement_waits_for_the_term_for_objections_and_no_longer() -> No
 def test_who_agrees_says_where_to_pay_unless_it_said_so_or_gets_nothing() -> None:
     stand = standing("VOORSTEL_GEDAAN", question("Betaalvoorstel"))
     how: dict[str, Any] = {"als": "AKKOORD", "by": SE, "cross": "Betaalvoorstel"}
-    silent = {"change": {"betaalgegevens": None}}
+    silent: dict[str, Any] = {"change": {"betaalgegevens": None}}
     unknown = agreed(ibans=())
     nothing = agreed(ibans=(), regels=lines_of("RegelingGeaccordeerd", afkooppercentage="0"))
 
@@ -662,14 +673,14 @@ def taken_over(**to: str) -> dict[str, Any]:
 
 
 def test_the_helper_is_offered_one_conversation_with_each_new_party() -> None:
-    answered = {"by": SE, "cross": "s", "change": taken_over(oin=SHV)}
+    answered: dict[str, Any] = {"by": SE, "cross": "s", "change": taken_over(oin=SHV)}
     stand, _ = after(Stand(), ("Saldoverzoek", {"number": "s"}), ("SaldoverzoekAntwoord", answered))
 
     (offered,) = stand.vervolg
 
     assert offered["oin"] == SHV
     assert offered["soort"] == "CESSIE"
-    assert UUID(offered["conversatieReferentienummer"])
+    assert str(UUID(offered["conversatieReferentienummer"])) != THREAD
     again = {**answered, "number": "a2", "vervangt": "nieuw", "kern": Kern()}
     assert move("SaldoverzoekAntwoord", stand, **again).stand.vervolg == stand.vervolg
 
@@ -717,7 +728,7 @@ def test_after_the_end_nothing_runs_and_almost_nothing_is_said() -> None:
     )
 
 
-# --- taking back ------------------------------------------------------------------------------------
+# --- taking back --------------------------------------------------------------------------------
 
 
 def test_a_withdrawn_answer_reopens_its_question_with_its_old_date() -> None:
@@ -805,6 +816,37 @@ def test_a_proposal_taken_back_lets_the_term_for_objections_to_the_earlier_one_r
     assert again.staat == "AKKOORD_VOORLOPIG"
     assert again.vraag("b") == question("Betaalvoorstel", number="b")
     assert again.termijn("b") == term("b", soort=Soort.BEZWAAR, kind="Betaalvoorstel")
+
+
+def test_when_a_proposal_is_taken_back_the_earlier_one_counts_again() -> None:
+    stand, kern = after(
+        standing("SALDO_ONTVANGEN"),
+        ("Betaalvoorstel", {"number": "b"}),
+        ("BetaalvoorstelAntwoord", {"number": "a", "als": "AKKOORD", "by": SE, "cross": "b"}),
+        ("Betaalvoorstel", {"number": "c", "vervangt": "b", "change": OTHER_TYPE}),
+    )
+    again = undone(stand, "c")
+
+    assert (stand.staat, kern.counting(stand.numbers).type) == ("VOORSTEL_GEDAAN", "SA")
+    assert (again.staat, kern.counting(again.numbers).type) == ("AKKOORD", "SK")
+    made = move("RegelingGeaccordeerd", again, kern=kern.counting(again.numbers))
+    assert made.stand.staat == "LOPEND"
+    none = undone(again, "b")
+    assert kern.counting(none.numbers).regels is None
+
+
+OTHER_TYPE = {"voorstel": {"typeSchuldregeling": "SA"}}
+
+
+def test_of_many_proposals_the_latest_are_remembered() -> None:
+    kern = agreed()
+    for number in range(20):
+        kern = replace(kern, type=str(number)).remembered(str(number))
+
+    assert len(kern.voorstellen or {}) == MOST_PROPOSALS
+    assert read_kern(as_bytes(kern)) == kern
+    assert kern.counting(["19", "18"]).type == "19"
+    assert kern.counting(["18"]).type == "18"
 
 
 def test_an_enquiry_taken_back_moves_nothing() -> None:

@@ -65,7 +65,7 @@ class Foreseeing:
                 if told.course is not None:
                     stands[row.conversation] = told.course.stand
                     names[row.conversation] = row.conversatie
-                if told.says or (told.tot_en_met and row.tot_en_met is None):
+                if told.says or (told.course is not None and told.tot_en_met is not None):
                     last = None if told.says else told.tot_en_met
                     yield _of(row, _WHAT.get(State(row.state), Anders.BEGINT), now, last)
         for number, stand_ in stands.items():

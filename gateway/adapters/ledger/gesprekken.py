@@ -55,15 +55,15 @@ class Gesprekken:
             fits: Decides on each that the filter lets through.
 
         Returns:
-            At most ``limit``, and the cursor after which the next page begins; None where
-            this was the last.
+            At most ``limit``, and the cursor after which the next page begins, which may be
+            empty; None where this was the last.
         """
         found: list[Gesprek] = []
-        after, looked = which.after, 0
+        after, looked, chunk = which.after, 0, limit
         with self._database.reading() as connection:
             while looked < MOST_LOOKED_AT:
                 query = newest_first(parties, self._keyring.signing.oin, which, after)
-                rows = connection.execute(query.limit(limit)).all()
+                rows = connection.execute(query.limit(chunk)).all()
                 modules = _modules(connection, [row.id for row in rows])
                 for row in rows:
                     after, looked = row.place, looked + 1
@@ -72,8 +72,9 @@ class Gesprekken:
                         found.append(gesprek)
                     if len(found) == limit:
                         return found, after
-                if len(rows) < limit:
+                if len(rows) < chunk:
                     return found, None
+                chunk = min(chunk * 4, MOST_LOOKED_AT)  # what fits is rare here
         return found, after
 
     def gesprek(self, parties: Collection[Oin], conversatie: str) -> list[Gesprek]:

@@ -16,10 +16,12 @@ from gateway.adapters.ledger.day_closing import DayClosing
 from gateway.adapters.ledger.dead_letters import DeadLetters
 from gateway.adapters.ledger.delivering import Delivering
 from gateway.adapters.ledger.dossier import Dossiers
+from gateway.adapters.ledger.figures import Figures
 from gateway.adapters.ledger.foreseeing import Foreseeing
 from gateway.adapters.ledger.gesprekken import Gesprekken
 from gateway.adapters.ledger.journal import Journal
 from gateway.adapters.ledger.keys_in_use import KeysInUse
+from gateway.adapters.ledger.measuring import Measuring
 from gateway.adapters.ledger.migrate import check_schema
 from gateway.adapters.ledger.persons import Persons
 from gateway.adapters.ledger.postbus import Postbus
@@ -59,6 +61,8 @@ class SqlLedger(
     Answered,
     Gesprekken,
     Stating,
+    Figures,
+    Measuring,
 ):
     """A ledger on SQLite or PostgreSQL; safe to share between threads.
 

@@ -167,6 +167,7 @@ class Conversations:
         """
         changed = [each for _, each in sorted(self._found.items()) if each.changed]
         new = [each for each in changed if each.id is None]
+        old = [each for each in changed if each.id is not None]
         made = bulk.insert(
             self.connection,
             conversation,
@@ -183,7 +184,6 @@ class Conversations:
             raise Overtaken
         for row in made:
             self._found[_pair(row)].id = row.id
-        old = [each for each in changed if each not in new]
         bulk.update(
             self.connection,
             conversation,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 from gateway.adapters.ledger.database import Clock
+from gateway.adapters.tally import Tally
 from gateway.errors import LedgerUnavailable, Overloaded
 from gateway.message import Receipt, Submission
 from gateway.record import Admit, Ledger
@@ -73,6 +74,7 @@ class Writer:
         self._admit = admit
         self._clock = clock
         self._room = waiting
+        self.tally = Tally()
         self._loop = asyncio.get_running_loop()
         self._submissions: deque[_Waiting] = deque()
         self._jobs: deque[_Job] = deque()
@@ -190,9 +192,10 @@ class Writer:
             return [told for each in batch for told in self._record([each])]
 
     def _record_together(self, batch: list[_Waiting]) -> list[_Told]:
-        outcomes = self._ledger.record(
-            [each.submission for each in batch], self._admit, self._clock()
-        )
+        submissions = [each.submission for each in batch]
+        began = time.perf_counter()
+        outcomes = self._ledger.record(submissions, self._admit, self._clock())
+        self.tally.batch(submissions, outcomes, time.perf_counter() - began)
         return [(each.future, outcome) for each, outcome in zip(batch, outcomes, strict=True)]
 
     def _tell(self, told: list[_Told]) -> None:

@@ -23,7 +23,7 @@ header p{margin:.2rem 0 0;opacity:.85}main{max-width:70rem;margin:0 auto;padding
 .cards{display:flex;flex-wrap:wrap;gap:1rem;margin-bottom:2rem}
 .card{border:1px solid var(--line);border-radius:.5rem;padding:.8rem 1.2rem;min-width:11rem;background:var(--soft)}
 .card b{display:block;font-size:1.8rem;line-height:1.2}.card.bad b{color:var(--bad)}.card.good b{color:var(--good)}
-table{border-collapse:collapse;width:100%}caption{text-align:left;font-weight:600;padding:.4rem 0}
+table{border-collapse:collapse;width:100%;margin-bottom:2rem}caption{text-align:left;font-weight:600;padding:.4rem 0}
 th,td{padding:.5rem .7rem;border-bottom:1px solid var(--line);text-align:right}
 th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}
 thead th{background:var(--soft)}td.bad{color:var(--bad);font-weight:600}
@@ -37,17 +37,22 @@ def routes(services: Services, broker_healthy: Callable[[], bool | None]) -> API
 
     @router.get("/console")
     async def console() -> Response:
-        overview = await services.writer.read(services.ledger.overview)
+        overview = await services.writer.read(_figures, services)
         names = {oin: p.naam for oin, p in services.line.directory().parties.items()}
         page = render(overview, names, at=instant(services.line.clock()), broker=broker_healthy())
         return HTMLResponse(page, headers={"Refresh": "10"})
 
     @router.get("/console/stand.json")
     async def figures() -> Response:
-        overview = await services.writer.read(services.ledger.overview)
-        return JSONResponse(dict(overview))
+        return JSONResponse(await services.writer.read(_figures, services))
 
     return router
+
+
+def _figures(services: Services) -> dict[str, Any]:
+    """Everything that is counted: ``Ledger.overview``, and ``Ledger.moments`` as ``terms``."""
+    moments = services.ledger.moments(services.line.clock())
+    return {**services.ledger.overview(), "terms": dict(moments)}
 
 
 BROKER = {None: "geen ingesteld", True: "bereikbaar", False: "onbereikbaar; afleveringen wachten"}
@@ -82,9 +87,30 @@ def render(
         f'<section class="cards" aria-label="Samenvatting">{tiles}</section>'
         "<table><caption>Afleveringen per ontvanger</caption><thead><tr>"
         f'<th scope="col">OIN</th><th scope="col">Naam</th>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
+        f"<tbody>{rows}</tbody></table>{_terms(overview['terms'])}"
         "<footer>Gestrande berichten herstellen: <code>gateway gestrand lijst</code>.</footer>"
         "</main></body></html>"
+    )
+
+
+TERMS = {
+    "due": "had al moeten gebeuren; de rol klok loopt achter",
+    "week": "binnen zeven dagen",
+    "later": "later",
+}
+
+
+def _terms(counts: Mapping[str, int]) -> str:
+    """In how many conversations a reminder or the end of a term comes, and how soon."""
+    rows = "".join(
+        f'<tr><td>{label}</td><td class="{"bad" if name == "due" and counts[name] else ""}">'
+        f"{int(counts[name])}</td></tr>"
+        for name, label in TERMS.items()
+    )
+    return (
+        "<table><caption>Termijnen: gesprekken waarin een herinnering of een einde komt</caption>"
+        '<thead><tr><th scope="col">Wanneer</th><th scope="col">Gesprekken</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
     )
 
 

@@ -14,6 +14,7 @@ from gateway.adapters.rest_in import (
     deelnemers,
     gesprekken,
     health,
+    metrics,
     openapi,
     origineel,
     postbus,
@@ -45,6 +46,7 @@ def parties_app(
         app.include_router(router)
     if with_console:
         app.include_router(console.routes(services, broker_healthy))
+        app.include_router(metrics.routes(services))
     endpoint = berichten.sending(services)
     return EveryResponse(Shortcut(app, method="POST", path=berichten.PATH, endpoint=endpoint))
 
@@ -56,6 +58,7 @@ def admin_app(
     app = _bare()
     app.include_router(console.routes(services, broker_healthy))
     app.include_router(health.routes(services, broker_healthy))
+    app.include_router(metrics.routes(services))
     return EveryResponse(app)
 
 

@@ -19,13 +19,12 @@ from gateway.compose import JSON
 from gateway.errors import Code, Finding, Refusal
 from gateway.message import Json, Oin, as_bytes
 from gateway.record import GesprekFilter
+from gateway.routing.access import Access, access_of
 from gateway.routing.silence import Request as Wanted
 from gateway.routing.silence import stated
 from gateway.routing.standing import (
-    Access,
     Gesprek,
     View,
-    access_of,
     is_turn,
     summary,
     view_of,

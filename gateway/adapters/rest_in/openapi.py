@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse, Response
 
+from gateway.adapters.rest_in.gesprekken_schema import GESPREKKEN, SHOWN
 from gateway.adapters.rest_in.postbus import LARGEST_CONFIRMATION
 from gateway.adapters.rest_in.services import API_VERSION, Services
 from gateway.adapters.tokens import ASSERTION_TYPE
@@ -65,7 +66,11 @@ SIGNED: list[Json] = [
     }
     for name, what in (("Payload-Signature", "JAdES, PS256"), ("Digest", "SHA-256 van de inhoud"))
 ]
-REFUSALS = {SEND: ("400", "401", "403", "406", "408", "409", "413", "415", "429", "503")}
+STATEMENT = ("/v1/gesprekken/{conversatie}/verklaring", "get")
+REFUSALS: dict[tuple[str, str], tuple[str, ...]] = {
+    SEND: ("400", "401", "403", "406", "408", "409", "413", "415", "429", "503"),
+    STATEMENT: ("400", "401", "404", "406", "409", "503"),
+}
 USUAL_REFUSALS = ("400", "401", "404")
 DELIVERED = ("/v1/postbus/{aflever_id}", "get")
 ANSWERS: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
@@ -74,6 +79,10 @@ ANSWERS: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
         {"202": "Aangenomen en vastgelegd", "200": "Was al aangenomen: de eerste bevestiging"},
     ),
     DELIVERED: ("gateway.Aflevering.v1", {"200": "De aflevering, door de gateway ondertekend"}),
+}
+STATEMENTS: Json = {
+    "application/xml": {"schema": {"type": "string"}},
+    "application/pdf": {"schema": {"type": "string", "format": "binary"}},
 }
 FORM: Json = {
     "type": "object",
@@ -138,7 +147,7 @@ def document(app: FastAPI, services: Services) -> Json:
     schemas = _schemas(services.line.catalogue)
     sent = [str(kind) for kind in services.line.catalogue.kinds if kind.module != GATEWAY_MODULE]
     made["components"] = {
-        "schemas": {"Probleem": PROBLEM, **schemas},
+        "schemas": {"Probleem": PROBLEM, **GESPREKKEN, **schemas},
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
     }
     made["x-codes"] = sorted(code.value for code in Code)
@@ -199,6 +208,10 @@ def _describe(operation: Json, which: tuple[str, str], body: Json | None) -> Non
         responses |= {
             status: {"description": text, "content": content} for status, text in told.items()
         }
+    if which in SHOWN:
+        responses["200"] |= {"content": {"application/json": {"schema": _reference(SHOWN[which])}}}
+    if which == STATEMENT:
+        responses["200"] |= {"description": "De verklaring, ondertekend", "content": STATEMENTS}
     for status in REFUSALS.get(which, USUAL_REFUSALS):
         responses.setdefault(status, _problem_response())
     for response in responses.values():
