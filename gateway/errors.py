@@ -271,8 +271,8 @@ EXPLANATIONS: dict[Code, Explanation] = {
     ),
     Code.VRAAG_AL_BEANTWOORD: Explanation(
         409,
-        "Deze vraag is al beantwoord. Stuur een nieuw antwoord dat met 'vervangt' het eerdere antwoord noemt als dat niet klopte.",
-        "This question was answered before. Send a new answer that names the earlier one in 'vervangt' if that was not right.",
+        "Deze vraag is al beantwoord. Stuur een nieuwe opgave die de eerdere in 'vervangt' noemt als die niet klopte; trek een ander antwoord in met een Intrekking en antwoord opnieuw.",
+        "This question was answered before. Send a new statement that names the earlier one in 'vervangt' if that was not right; recall any other answer with an Intrekking and answer again.",
     ),
     Code.VRAAG_VERVANGEN: Explanation(
         409,

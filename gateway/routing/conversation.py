@@ -1,7 +1,7 @@
 """May this be said now, and where does the conversation stand afterwards?
 
-Pure functions over a ``Stand``: a message makes a move of the table, becomes available, does
-not arrive, or is taken back. None of them knows the ledger.
+Pure: a message makes a move of the table, and so does a term that ran out. What becomes of a
+message later is in ``gateway.routing.outcomes``.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from datetime import date, datetime
 from types import MappingProxyType
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from gateway.calendar import Calendar
 from gateway.errors import Code, Finding, Refusal
-from gateway.message import Json, Oin
+from gateway.message import Json
 from gateway.routing.guards import BEZWAAR_VOORBIJ, CONDITIONS, GUARDS, Said
 from gateway.routing.kern import PROPOSALS, TAKEN, Kern
 from gateway.routing.stand import (
@@ -29,7 +28,7 @@ from gateway.routing.stand import (
     Vraag,
 )
 from gateway.routing.table import CODE_MEMBERS, EITHER, FROM_THE_MESSAGE, KLOK, Rij, Table
-from gateway.routing.terms import Length, ends_at, tot_en_met
+from gateway.routing.terms import Length, ends_at
 
 CROSS = "stuurgegevens/crossReferentienummer"
 TE_LAAT = "TE_LAAT"
@@ -89,8 +88,9 @@ def step(said: Said, *, at: datetime, lengths: Lengths, table: Table) -> Move:
             VRAAG_VERVANGEN, VRAAG_AL_BEANTWOORD, VOLGORDE_ONGELDIG, or the code of the row
             or guard that refused it.
     """
-    said = replace(said, stand=_by_now(said.stand, at, table))
-    stand = said.stand
+    stand = _by_now(said.stand, at, table)
+    if stand is not said.stand:
+        said = replace(said, stand=stand)
     rows = _rows_of(said, table)
     if stand.ended and not any(row.holds(BEEINDIGD) for row in rows):
         raise Refusal(Code.GESPREK_BEEINDIGD)
@@ -239,9 +239,10 @@ def _moved(
                 antwoord_op=None if vraag is None else vraag.referentienummer,
                 verving=verving,
                 beweegt=row.naar is not None,
+                merkte=tuple(sorted(set(row.merkt) - before.merken)),
             )
         )
-    return _settled(stand), term
+    return settled(stand), term
 
 
 def _reason(said: Said, row: Rij) -> str | None:
@@ -322,12 +323,10 @@ def _successors(said: Said, known: Iterable[Json]) -> list[Json]:
     return made
 
 
-def _settled(stand: Stand) -> Stand:
-    """After the end without any term. Those that do not count now stay: what they wait for
-    may be undone.
+def settled(stand: Stand) -> Stand:
+    """Without terms of questions that are forgotten. Those that do not count now stay: what
+    they wait for may be undone, the end of the conversation too.
     """
-    if stand.ended:
-        return replace(stand, termijnen=())
     left = tuple(
         each
         for each in stand.termijnen
@@ -354,119 +353,6 @@ def running(stand: Stand) -> Iterator[Termijn]:
             yield each
 
 
-def available(
-    stand: Stand,
-    referentienummer: str,
-    at: datetime,
-    calendar: Calendar,
-    told: date | None = None,
-) -> Stand:
-    """A message lies where its recipient finds it: its term begins, once.
-
-    One that had not been delivered is open again, and its term starts afresh.
-
-    Args:
-        told: The last day, where its recipient was told one.
-    """
-    stap = stand.stap(referentienummer)
-    if stap is not None and stap.niet_afgeleverd:
-        stand = stand.with_stap(replace(stap, niet_afgeleverd=False))
-    vraag = stand.vraag(referentienummer)
-    if vraag is not None and vraag.status is Status.NIET_AFGELEVERD:
-        stand = stand.with_vraag(replace(vraag, status=Status.OPEN))
-    termijn = stand.termijn(referentienummer)
-    if termijn is None or termijn.beschikbaar is not None:
-        return stand
-    last = told or tot_en_met(Length.read(termijn.lengte), at, calendar)
-    return stand.with_termijn(replace(termijn, beschikbaar=at, tot_en_met=last, stap=0))
-
-
-def not_delivered(stand: Stand, referentienummer: str) -> Stand:
-    """A message became a dead letter: its step is marked and its term stands still."""
-    stap, vraag = stand.stap(referentienummer), stand.vraag(referentienummer)
-    termijn = stand.termijn(referentienummer)
-    if stap is not None:
-        stand = stand.with_stap(replace(stap, niet_afgeleverd=True))
-    if vraag is not None and vraag.status is Status.OPEN:
-        stand = stand.with_vraag(replace(vraag, status=Status.NIET_AFGELEVERD))
-    if termijn is not None:
-        stopped = replace(termijn, beschikbaar=None, tot_en_met=None, stap=0)
-        stand = stand.with_termijn(stopped)
-    return stand
-
-
-def undone(stand: Stand, referentienummer: str) -> Stand:
-    """A message was taken back, or given up: what it changed is as before, where nothing
-    else was built on it; a question that it answered is open again with its old date.
-    """
-    vraag, stap = stand.vraag(referentienummer), stand.stap(referentienummer)
-    if vraag is not None:
-        stand = stand.with_vraag(replace(vraag, status=Status.INGETROKKEN))
-    stand = stand.without_termijn(referentienummer)
-    if stap is None:
-        return stand
-    stand, later = _without_stap(stand, stap)
-    heir = None if vraag is None else stand.stap(vraag.door or "")
-    if heir is not None and referentienummer in heir.verving:
-        # What it replaced is replaced by what replaced it.
-        stand = stand.with_stap(replace(heir, verving=(*heir.verving, *stap.verving)))
-        stand = _given_over(stand, stap, heir.referentienummer)
-    elif not later if vraag is None else vraag.status in _WAITING:
-        stand = _given_over(stand, stap, None)
-    if stap.antwoord_op is not None:
-        stand = _unanswered(stand, stap.antwoord_op, referentienummer)
-    return _settled(stand)
-
-
-_WAITING = (Status.OPEN, Status.NIET_AFGELEVERD)
-
-
-def _without_stap(stand: Stand, stap: Stap) -> tuple[Stand, bool]:
-    """Without a step, in the state before it; or, if a later one set the state, with that as if
-    it came in its place.
-
-    Returns:
-        Also whether there was such a later one.
-    """
-    place = stand.stappen.index(stap)
-    before, later = stand.stappen[:place], list(stand.stappen[place + 1 :])
-    mover = next((at for at, each in enumerate(later) if each.beweegt), None)
-    if stap.beweegt and mover is not None:
-        later[mover] = replace(later[mover], voor=stap.voor)
-    elif stap.beweegt and not stand.ended:
-        stand = replace(stand, staat=stap.voor)
-    return replace(stand, stappen=(*before, *later)), mover is not None
-
-
-def _given_over(stand: Stand, stap: Stap, heir: str | None) -> Stand:
-    """What a step replaced is replaced by another, or waits for an answer again."""
-    for number in stap.verving:
-        earlier = stand.vraag(number)
-        if earlier is None or earlier.status is not Status.VERVANGEN:
-            continue
-        if earlier.door == stap.referentienummer:
-            status = Status.VERVANGEN if heir else _open_status(stand, number)
-            stand = stand.with_vraag(replace(earlier, status=status, door=heir))
-    return stand
-
-
-def _unanswered(stand: Stand, number: str, answer: str) -> Stand:
-    """A question is open again with its old date, unless an earlier answer to it still stands."""
-    vraag = stand.vraag(number)
-    if vraag is None or vraag.status is not Status.BEANTWOORD or vraag.door != answer:
-        return stand
-    others = [each.referentienummer for each in stand.stappen if each.antwoord_op == number]
-    if others:
-        return stand.with_vraag(replace(vraag, door=others[-1]))
-    return stand.with_vraag(replace(vraag, status=_open_status(stand, number), door=None))
-
-
-def _open_status(stand: Stand, number: str) -> Status:
-    stap = stand.stap(number)
-    dead = stap is not None and stap.niet_afgeleverd
-    return Status.NIET_AFGELEVERD if dead else Status.OPEN
-
-
 def expired(stand: Stand, soort: str, berichtsoort: str, table: Table) -> Stand:
     """A term ran out: the move that the clock makes, if there is one in this state."""
     for row in table.rows.get(soort, ()):
@@ -475,21 +361,5 @@ def expired(stand: Stand, soort: str, berichtsoort: str, table: Table) -> Stand:
             stand = replace(stand, staat=row.naar or stand.staat)
             if soort == "BezwaartermijnVerstreken":
                 stand = replace(stand, merken=stand.merken | {BEZWAAR_VOORBIJ})
-            return _settled(stand)
+            return settled(stand)
     return stand
-
-
-def inherited(stand: Stand, old: Oin, new: Oin) -> Stand:
-    """A party merged into another: the conversation goes on, terms unchanged."""
-
-    def now(party: Oin | None) -> Oin | None:
-        return new if party == old else party
-
-    return replace(
-        stand,
-        shv=now(stand.shv),
-        se=now(stand.se),
-        vragen=tuple(replace(e, vrager=now(e.vrager) or e.vrager) for e in stand.vragen),
-        termijnen=tuple(replace(e, aan_zet=now(e.aan_zet) or e.aan_zet) for e in stand.termijnen),
-        stappen=tuple(replace(e, afzender=now(e.afzender) or e.afzender) for e in stand.stappen),
-    )

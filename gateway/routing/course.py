@@ -26,11 +26,12 @@ from gateway.replies import (
 )
 from gateway.routing import conversation, kern, stand
 from gateway.routing.announcing import announced, status_answer
-from gateway.routing.conversation import Lengths, Move, available, undone
+from gateway.routing.conversation import Lengths, Move
 from gateway.routing.directory import Directory, Party
 from gateway.routing.guards import Said
 from gateway.routing.kern import Kern
 from gateway.routing.moments import fire, next_moment
+from gateway.routing.outcomes import available, not_delivered, undone
 from gateway.routing.own import Voice
 from gateway.routing.stand import Soort, Stand, Status
 from gateway.routing.table import Table
@@ -170,7 +171,7 @@ class Courses:
     def died(self, kept: str | None, fate: Fate) -> Told:
         """A message became a dead letter: its sender is told, without the reason in words."""
         before = stand.read(kept)
-        now = conversation.not_delivered(before, fate.referentienummer)
+        now = not_delivered(before, fate.referentienummer)
         document = niet_afgeleverd(
             **self._about(fate),
             bericht=_bericht(fate),

@@ -98,6 +98,7 @@ class Stap:
         verving: The questions that it replaced, to be open again when it is undone.
         niet_afgeleverd: It did not reach its recipient (yet).
         beweegt: It set the state, be it to what that was.
+        merkte: The marks that it set.
     """
 
     referentienummer: str
@@ -109,6 +110,7 @@ class Stap:
     verving: tuple[str, ...] = ()
     niet_afgeleverd: bool = False
     beweegt: bool = False
+    merkte: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +283,7 @@ def _stap_row(each: Stap) -> tuple[Any, ...]:
         each.verving,
         each.niet_afgeleverd,
         each.beweegt,
+        each.merkte,
     )
 
 
@@ -290,7 +293,7 @@ def _vraag(told: list[Any]) -> Vraag:
 
 
 def _stap(told: list[Any]) -> Stap:
-    number, soort, afzender, voor, na, antwoord_op, verving, niet_afgeleverd, beweegt = told
+    number, soort, afzender, voor, na, antwoord_op, verving, niet_afgeleverd, beweegt, *more = told
     return Stap(
         referentienummer=number,
         soort=soort,
@@ -301,6 +304,7 @@ def _stap(told: list[Any]) -> Stap:
         verving=tuple(verving),
         niet_afgeleverd=bool(niet_afgeleverd),
         beweegt=bool(beweegt),
+        merkte=tuple(more[0]) if more else (),
     )
 
 

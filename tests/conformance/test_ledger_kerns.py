@@ -11,6 +11,7 @@ from gateway.adapters.ledger import tables
 from gateway.adapters.ledger.kerns import erase_kerns
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.message import Admitted, Course, Submission, Talk
+from gateway.routing.retention import read
 from tests.conformance.submissions import NOON, a_submission, a_uuid, admitting
 
 SECRET = b'{"ibans":["NL00KANARIE"]}'
@@ -89,3 +90,14 @@ def test_the_sealed_part_goes_some_time_after_the_end_and_not_before(ledger: Sql
     assert gone(timedelta(0), trial=True) == 1
     assert gone(timedelta(0)) == 1
     assert ledger.kerns_under() == {1: 1}
+
+
+def test_the_daily_sweep_erases_them_after_their_term(ledger: SqlLedger) -> None:
+    ledger.record([a_submission(1)], telling(SECRET, ended=True), NOON)  # type: ignore[arg-type]
+    terms = read()
+
+    ledger.tidy(terms, now=NOON + terms.kerns - timedelta(seconds=1), limit=9)
+    assert ledger.kerns_under() == {1: 1}
+
+    assert ledger.tidy(terms, now=NOON + terms.kerns, limit=9) == {("kernen", ""): 1}
+    assert ledger.kerns_under() == {}

@@ -13,7 +13,7 @@ from fixtures.documents import merge
 from fixtures.world import SE, SHV
 from gateway.errors import Refusal
 from gateway.message import Json, Oin
-from gateway.routing.conversation import Move, expired
+from gateway.routing.conversation import Move, expired, running
 from gateway.routing.kern import Kern
 from gateway.routing.stand import BEEINDIGD, NIEUW, Stand, Stap, Status
 from gateway.routing.table import Table
@@ -247,7 +247,7 @@ def _questions(cell: Cell, made: Move) -> Iterator[str]:
 def _term(cell: Cell, made: Move) -> Iterator[str]:
     zet, now = cell.zet, made.stand
     if now.ended:
-        if now.termijnen:
+        if list(running(now)):
             yield "terms run after the end"
         return
     mine = now.termijn(NEW)

@@ -12,16 +12,20 @@ from uuid import UUID
 import pytest
 
 from fixtures.world import SE, SHV
+from gateway.calendar import Calendar
 from gateway.errors import Code
 from gateway.message import Oin
-from gateway.routing.conversation import undone
+from gateway.routing.conversation import running
 from gateway.routing.guards import SCHATTING
 from gateway.routing.kern import MOST_PROPOSALS, Kern, as_bytes
 from gateway.routing.kern import read as read_kern
+from gateway.routing.moments import next_moment
+from gateway.routing.outcomes import undone
 from gateway.routing.stand import BEEINDIGD, NIEUW, Soort, Stand, Status
 from gateway.routing.table import Rij, Table
 from gateway.routing.terms import ends_at
 from tests.unit.conversation_moves import (
+    NEW,
     QUESTIONS,
     Cell,
     Zet,
@@ -716,10 +720,31 @@ def _reached(ways: dict[str, set[str]], start: str) -> set[str]:
     return seen
 
 
+def test_an_end_that_is_taken_back_never_was() -> None:
+    ended = move("RegelingBeeindigd", OVERDUE, als="WSNP").stand
+
+    back = undone(ended, NEW)
+
+    assert not back.ended
+    assert (back.staat, back.reden) == (OVERDUE.staat, None)
+    assert back.termijnen == OVERDUE.termijnen
+    assert list(running(back)) == list(running(OVERDUE))
+
+
+def test_a_payment_that_is_taken_back_was_never_made() -> None:
+    running_settlement = standing("LOPEND")
+
+    paid = move("Uitbetaling", running_settlement).stand
+
+    assert paid.merken == {"uitbetaald"}
+    assert undone(paid, NEW).merken == frozenset()
+
+
 def test_after_the_end_nothing_runs_and_almost_nothing_is_said() -> None:
     stand = move("RegelingBeeindigd", OVERDUE, als="WSNP").stand
 
-    assert stand.termijnen == ()
+    assert list(running(stand)) == []
+    assert next_moment(stand, Calendar()) is None
     assert stand.reden == "WSNP"
     assert refusal("Saldoverzoek", stand).code is Code.GESPREK_BEEINDIGD
     assert (

@@ -13,8 +13,8 @@ import pytest
 
 from fixtures.world import SE, SHV
 from gateway.calendar import AMSTERDAM, Calendar
-from gateway.routing.conversation import available, not_delivered, undone
 from gateway.routing.moments import Wat, fire, next_moment, schedule
+from gateway.routing.outcomes import available, not_delivered, undone
 from gateway.routing.stand import Soort, Stand, Status, Termijn
 from tests.unit.talking import TABLE, move, question, standing, term
 

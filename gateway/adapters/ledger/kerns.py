@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from gateway.adapters.ledger import bulk
 from gateway.adapters.ledger.among import among
 from gateway.adapters.ledger.database import Database
+from gateway.adapters.ledger.erasing import overwriting
 from gateway.adapters.ledger.numbering import Pair, about_kern
 from gateway.adapters.ledger.order import lock
 from gateway.adapters.ledger.restricted import is_restricted
@@ -76,9 +77,10 @@ def erase_kerns(connection: sa.Connection, before: datetime, limit: int, *, tria
     ).all()
     if numbers and not trial:
         lock(connection, numbers)
-        connection.execute(
-            sa.update(conversation).where(among(conversation.c.id, numbers)).values(kern=None)
-        )
+        with overwriting(connection):
+            connection.execute(
+                sa.update(conversation).where(among(conversation.c.id, numbers)).values(kern=None)
+            )
     return len(numbers)
 
 

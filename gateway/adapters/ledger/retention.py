@@ -24,6 +24,7 @@ from gateway.adapters.ledger.erasing import (
     went_on_request,
 )
 from gateway.adapters.ledger.journal import Journal
+from gateway.adapters.ledger.kerns import erase_kerns
 from gateway.adapters.ledger.lapsing import BY, WHY, lapse
 from gateway.adapters.ledger.numbering import Conversations, Overtaken
 from gateway.adapters.ledger.restricted import is_restricted
@@ -137,7 +138,8 @@ class Sweeping:
     def tidy(
         self, retention: Retention, *, now: datetime, limit: int, trial: bool = False
     ) -> Counter[tuple[str, str]]:
-        """Delete what belongs to no message: refusals, used assertions, garbage.
+        """Delete what belongs to no message: refusals, used assertions, garbage, and the sealed
+        parts of conversations that ended long enough ago.
 
         Returns:
             How much of each; ``limit`` of one means that there may be more.
@@ -156,10 +158,16 @@ class Sweeping:
             if not trial:
                 connection.execute(sa.delete(refusal).where(refusal.c.id.in_(refusals)))
                 connection.execute(sa.delete(assertion).where(assertion.c.sha256.in_(assertions)))
+            kerns = erase_kerns(connection, now - retention.kerns, limit, trial=trial)
         if garbage and not trial:
             self.discard(garbage, by=BY, why=WHY, at=now)
-        found = {"weigeringen": refusals, "tokens": assertions, "onleesbaar": garbage}
-        return Counter({(name, ""): len(ids) for name, ids in found.items() if ids})
+        found = {
+            "weigeringen": len(refusals),
+            "tokens": len(assertions),
+            "onleesbaar": len(garbage),
+            "kernen": kerns,
+        }
+        return Counter({(name, ""): count for name, count in found.items() if count})
 
     def _end_expired(self, deliveries: Sequence[int], rules: Courses, now: datetime) -> None:
         """End deliveries that lasted too long."""

@@ -21,7 +21,7 @@ from gateway.adapters.ledger.order import lock, settle
 from gateway.adapters.ledger.tables import conversation, delivery, unfinished
 from gateway.message import Channel, Oin
 from gateway.routing import stand as stands
-from gateway.routing.conversation import inherited
+from gateway.routing.outcomes import inherited
 
 
 class Succession:
