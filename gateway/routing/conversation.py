@@ -208,11 +208,10 @@ def _moved(
 ) -> tuple[Stand, Length | None]:
     header, before = said.header, said.stand
     own, other = header.afzender, header.ontvanger
-    stand = before
-    if stand.shv is None:
+    shv, se = before.shv, before.se
+    if shv is None:
         shv, se = (own, other) if row.zegt != "se" else (other, own)
-        stand = replace(stand, shv=shv, se=se)
-    stand, verving = _replaced(stand, row, header.referentienummer)
+    stand, verving = _replaced(before, row, header.referentienummer)
     if vraag is not None and not row.laat_open:
         closed = replace(vraag, status=Status.BEANTWOORD, door=header.referentienummer)
         stand = stand.with_vraag(closed)
@@ -220,6 +219,8 @@ def _moved(
     stand = replace(
         stand,
         staat=staat,
+        shv=shv,
+        se=se,
         merken=(stand.merken | set(row.merkt)) - set(row.ontmerkt),
         reden=_reason(said, row) or stand.reden,
     )

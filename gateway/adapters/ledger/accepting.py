@@ -76,7 +76,10 @@ class Accepting:
         known = kept(connection, [identity_of(each) for each in batch])
         fresh = [each for each in batch if identity_of(each) not in known]
         conversations = Conversations(connection, self._keyring)
-        conversations.hold(self._pairs(fresh))
+        conversations.hold(
+            self._pairs(fresh),
+            to={(pair_of(each), each.message.header.ontvanger) for each in fresh},
+        )
         recalled = recalled_by(connection, fresh, conversations)
         decided = _Deciding(conversations, recalled, at)
         decided.decide(batch, known, admit)

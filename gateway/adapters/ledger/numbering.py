@@ -6,7 +6,7 @@ Those that exist are locked first, all at once and in the one order of everybody
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger import bulk
 from gateway.adapters.ledger.among import among
-from gateway.adapters.ledger.order import held_up
+from gateway.adapters.ledger.order import Line, held_up
 from gateway.adapters.ledger.tables import conversation
 from gateway.adapters.vault import Vault
 from gateway.message import Course, Oin, Submission
@@ -118,8 +118,13 @@ class Conversations:
     def __getitem__(self, pair: Pair) -> Numbering:
         return self._found.setdefault(pair, Numbering(pair))
 
-    def hold(self, pairs: Iterable[Pair]) -> None:
-        """Lock these as far as they exist, and read what is known of them."""
+    def hold(self, pairs: Iterable[Pair], to: Collection[tuple[Pair, Oin]] = ()) -> None:
+        """Lock these as far as they exist, and read what is known of them.
+
+        Args:
+            to: Where messages are added that wait for their turn; what the gateway itself
+                says does not.
+        """
         wanted = set(pairs)
         if not wanted:
             return
@@ -130,7 +135,15 @@ class Conversations:
             .with_for_update()
         ).all()
         mine = {row.id: row for row in rows if _pair(row) in wanted}
-        held = held_up(self.connection, mine) if mine else {}
+        # To whom nothing was sent yet, nobody waits for anything.
+        lines = {(pair.conversatie, oin) for pair, oin in to}
+        begun = [
+            row.id
+            for row in mine.values()
+            if (row.last_to_a and (row.conversatie, row.party_a) in lines)
+            or (row.last_to_b and (row.conversatie, row.party_b) in lines)
+        ]
+        held = _by_conversation(held_up(self.connection, begun))
         for row in mine.values():
             pair = _pair(row)
             parties = {pair.party_b: row.last_to_b, pair.party_a: row.last_to_a}
@@ -140,19 +153,17 @@ class Conversations:
                 last=parties,
                 stand=row.stand,
                 sealed=row.kern,
-                held={Oin(oin): waits for (number, oin), waits in held.items() if number == row.id},
+                held=held.get(row.id, {}),
                 next_term=row.next_term,
                 ended_at=row.ended_at,
             )
 
     def look_again(self, numbers: Collection[int]) -> None:
         """Read anew for whom must be waited in these: something has left the way."""
-        held = held_up(self.connection, numbers)
+        held = _by_conversation(held_up(self.connection, numbers))
         for mine in self._found.values():
-            if mine.id in numbers:
-                mine.held = {
-                    Oin(oin): waits for (number, oin), waits in held.items() if number == mine.id
-                }
+            if mine.id is not None and mine.id in numbers:
+                mine.held = held.get(mine.id, {})
 
     def opening(self, pair: Pair) -> Callable[[], bytes | None]:
         """Opens the sealed part of a conversation when somebody asks."""
@@ -189,6 +200,13 @@ class Conversations:
             conversation,
             [{"id": each.id, **each.row(self.keyring.vault)} for each in old],
         )
+
+
+def _by_conversation(held: Mapping[Line, bool]) -> dict[int, dict[Oin, bool]]:
+    found: dict[int, dict[Oin, bool]] = {}
+    for (number, oin), waits in held.items():
+        found.setdefault(number, {})[Oin(oin)] = waits
+    return found
 
 
 def _pair(row: Any) -> Pair:
