@@ -109,6 +109,9 @@ def _terms(book: TermBook, words: Words) -> Iterator[str]:
     uncollected = given["niet_opgehaald"]
     what = "melding dat een bericht niet is opgehaald"
     yield _term(uncollected, what, uncollected["lengte"], words)
+    valid = given["geldigheid_saldo"]
+    what = "hoe lang een opgave geldt die dat zelf niet zegt; daarna mag opnieuw worden gevraagd"
+    yield _term(valid, what, valid["lengte"], words)
     yield from (
         "",
         "In de gegevens staan ook lengtes die de gateway nog niet zelf bewaakt:",
@@ -121,8 +124,6 @@ def _terms(book: TermBook, words: Words) -> Iterator[str]:
     for each in given["pauze"]:
         length = f"{each['maanden']} MAAND"
         yield _term(each, "pauze van het innen na een kennisgeving", length, words)
-    valid = given["geldigheid_saldo"]
-    yield _term(valid, "hoe lang een opgave geldt", valid["lengte"], words)
     yield from ("", f"Geen termijn hebben: {', '.join(sorted(book.zonder))}.", "")
 
 

@@ -235,6 +235,7 @@ class Courses:
             kern=Kern() if sealed is None else kern.read(sealed).counting(now.numbers),
             day=at.astimezone(AMSTERDAM).date(),
             objection=self.book.bezwaar(recipient.convenant) is not None,
+            validity=self.book.geldigheid_saldo,
         )
 
     def _lengths(self, said: Said, recipient: Party) -> Lengths:

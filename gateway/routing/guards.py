@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
+from gateway.calendar import AMSTERDAM, Calendar
 from gateway.errors import LARGEST_NUMBER_OF_FINDINGS, Code, Finding, Refusal
 from gateway.message import Header, Json
 from gateway.routing.kern import LINE_MEMBERS, Kern
+from gateway.routing.lengths import Length, tot_en_met
 from gateway.routing.stand import Stand
 
 BEZWAAR_VOORBIJ = "bezwaarVoorbij"
@@ -37,6 +39,7 @@ class Said:
         body: What the message says, in the current version of its module.
         day: The Dutch day on which it was received.
         objection: There is a term for objections to a consent in advance.
+        validity: How long a balance counts that does not say so itself.
     """
 
     soort: str
@@ -48,6 +51,7 @@ class Said:
     kern: Kern
     day: date
     objection: bool = False
+    validity: Length | None = None
 
     @property
     def voorstel(self) -> Json | None:
@@ -85,6 +89,17 @@ def vooraf_akkoord_geldt(said: Said) -> bool:
     return all(each >= minimum for each in offered)
 
 
+def saldo_geldt(said: Said) -> bool:
+    """The balance that the creditor stated still counts: as long as it says, else as is usual."""
+    if said.kern.saldo is None:
+        return False
+    peildatum, last = said.kern.saldo
+    if last is not None:
+        return said.day <= date.fromisoformat(last)
+    noon = datetime.combine(date.fromisoformat(peildatum), time(12), AMSTERDAM)
+    return said.validity is not None and said.day <= tot_en_met(said.validity, noon, Calendar())
+
+
 def bezwaar_mogelijk(said: Said) -> bool:
     """There is a term in which the creditor may still object."""
     return said.objection
@@ -109,6 +124,7 @@ CONDITIONS: Mapping[str, Condition] = MappingProxyType(
     {
         each.__name__: each
         for each in (
+            saldo_geldt,
             vooraf_akkoord_geldt,
             bezwaar_mogelijk,
             bezwaar_voorbij,

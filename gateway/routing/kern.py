@@ -35,6 +35,7 @@ class Kern:
     Attributes:
         opgave: Numbers of the open claims that the creditor named; None before it did.
         belemmerd: Numbers of those with an obstacle.
+        saldo: Peildatum of that statement, and its last day where it names one.
         vooraf: The StandaardAkkoord, where the creditor consented in advance.
         type: TypeSchuldregeling of the proposal.
         regels: The lines of the proposal by FactuurnummerSE, each as ``LINE_MEMBERS``.
@@ -45,6 +46,7 @@ class Kern:
 
     opgave: tuple[str, ...] | None = None
     belemmerd: tuple[str, ...] = ()
+    saldo: tuple[str, str | None] | None = None
     vooraf: Json | None = None
     type: str | None = None
     regels: Json | None = None
@@ -87,7 +89,7 @@ def as_bytes(kern: Kern) -> bytes:
 def read(content: bytes) -> Kern:
     """What ``as_bytes`` wrote."""
     told = orjson.loads(content)
-    for name in ("opgave", "belemmerd", "ibans"):
+    for name in ("opgave", "belemmerd", "saldo", "ibans"):
         if name in told:
             told[name] = tuple(told[name])
     return Kern(**told)
@@ -100,6 +102,7 @@ def with_opgave(kern: Kern, body: Json) -> Kern:
         kern,
         opgave=tuple(number for number, _ in claims),
         belemmerd=tuple(number for number, claim in claims if "belemmering" in claim),
+        saldo=(body["peildatum"], body.get("geldigTotEnMet")),
         vooraf=body.get("standaardAkkoord"),
         ibans=_more_ibans(kern, body, *(claim for _, claim in claims)),
     )

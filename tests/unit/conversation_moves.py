@@ -143,6 +143,7 @@ class Cell:
         met = self.zet.met
         base = Kern(
             opgave=("E-2025-0117", "E-2025-0342", "E-2024-0001"),
+            saldo=("2026-03-01", "2027-03-01") if "geldig" in met else ("2020-01-01", "2020-02-01"),
             vooraf=CONSENT if "vooraf" in met else {**CONSENT, "geldigTotEnMet": "2026-03-09"},
             type=next((each.upper() for each in met if each in ("sb", "sk")), None),
             ibans=("NL02VRBD0990000421",),

@@ -15,9 +15,9 @@ from gateway.routing import table
 from gateway.routing.conversation import Lengths, Move, step
 from gateway.routing.guards import Said
 from gateway.routing.kern import LINE_MEMBERS, Kern
+from gateway.routing.lengths import Length, Unit
 from gateway.routing.stand import Soort, Stand, Status, Termijn, Vraag
 from gateway.routing.table import CODE_MEMBERS
-from gateway.routing.terms import Length, Unit
 
 AT = datetime(2026, 3, 10, 11, tzinfo=UTC)
 TODAY = AT.date()
@@ -97,6 +97,7 @@ def said(
         kern=Kern() if kern is None else kern,
         day=day,
         objection=objection,
+        validity=Length(90, Unit.KALENDERDAG),
     )
 
 

@@ -720,6 +720,27 @@ def _reached(ways: dict[str, set[str]], start: str) -> set[str]:
     return seen
 
 
+@pytest.mark.parametrize(
+    ("saldo", "again"),
+    [
+        (("2026-01-01", "2026-03-10"), False),  # the day itself counts
+        (("2026-03-09", "2026-03-09"), True),
+        (("2025-12-10", None), False),  # 90 days after its date, and not longer
+        (("2025-12-09", None), True),
+    ],
+)
+def test_a_balance_is_asked_again_when_the_statement_counts_no_more(
+    saldo: tuple[str, str | None],
+    again: bool,  # noqa: FBT001
+) -> None:
+    stand, kern = standing("SALDO_ONTVANGEN"), Kern(opgave=("a",), saldo=saldo)
+
+    if again:
+        assert move("Saldoverzoek", stand, kern=kern).stand.staat == "SALDO_GEVRAAGD"
+    else:
+        assert refusal("Saldoverzoek", stand, kern=kern).code is Code.VOLGORDE_ONGELDIG
+
+
 def test_an_end_that_is_taken_back_never_was() -> None:
     ended = move("RegelingBeeindigd", OVERDUE, als="WSNP").stand
 
