@@ -44,6 +44,9 @@ OVER = MappingProxyType(
 )
 """What the clock says in the table when such a term is over."""
 
+HANDING_OVER = frozenset({"opgave", "vorderingstatus"})
+"""What is taken over (``kern``) from messages that may say who took a claim over."""
+
 BALANCES = frozenset({"SALDO_ONTVANGEN", "SALDO_ONTVANGEN_VOORAF_AKKOORD"})
 PROVISIONAL = "AKKOORD_VOORLOPIG"
 
@@ -227,7 +230,7 @@ def _moved(
     stand, term = _with_terms(stand, said, row, lengths)
     if row.verleent is not None:
         stand = _granted(stand, said, row.verleent)
-    if row.kern == "opgave":
+    if row.kern in HANDING_OVER:
         stand = replace(stand, vervolg=(*stand.vervolg, *_successors(said, stand.vervolg)))
     if row.naar is not None or row.vraag or row.antwoord_op:
         stand = stand.with_stap(
@@ -311,7 +314,7 @@ def _successors(said: Said, known: Iterable[Json]) -> list[Json]:
     offered = {each["conversatieReferentienummer"] for each in known}
     parent = UUID(said.header.conversatie)
     made = []
-    for claim in said.body.get("vorderingen", ()):
+    for claim in (said.body, *said.body.get("vorderingen", ())):
         to = claim.get("overdracht")
         named = None if to is None else to.get("oin") or to.get("kvkNummer")
         if to is None or named is None:

@@ -25,6 +25,10 @@ LINE_MEMBERS = (
 """What RegelingGeaccordeerd repeats of each line of the proposal."""
 
 MOST_IBANS = 20
+
+OVERGEDRAGEN, NIEUWE_VORDERING = "VORDERING_OVERGEDRAGEN", "NIEUWE_VORDERING"
+CLOSES = frozenset({OVERGEDRAGEN, "VORDERING_VOLDAAN", "VORDERING_INGETROKKEN"})
+"""Codes of StatusberichtSe after which the claims that it names are open no more."""
 MOST_PROPOSALS = 8
 
 
@@ -35,6 +39,7 @@ class Kern:
     Attributes:
         opgave: Numbers of the open claims that the creditor named; None before it did.
         belemmerd: Numbers of those with an obstacle.
+        gesloten: Why a claim is open no more, by its number (codes of StatusberichtSe).
         saldo: Peildatum of that statement, and its last day where it names one.
         vooraf: The StandaardAkkoord, where the creditor consented in advance.
         type: TypeSchuldregeling of the proposal.
@@ -46,6 +51,7 @@ class Kern:
 
     opgave: tuple[str, ...] | None = None
     belemmerd: tuple[str, ...] = ()
+    gesloten: Json | None = None
     saldo: tuple[str, str | None] | None = None
     vooraf: Json | None = None
     type: str | None = None
@@ -102,6 +108,7 @@ def with_opgave(kern: Kern, body: Json) -> Kern:
         kern,
         opgave=tuple(number for number, _ in claims),
         belemmerd=tuple(number for number, claim in claims if "belemmering" in claim),
+        gesloten=dict.fromkeys(_handed_over(body), OVERGEDRAGEN) or None,
         saldo=(body["peildatum"], body.get("geldigTotEnMet")),
         vooraf=body.get("standaardAkkoord"),
         ibans=_more_ibans(kern, body, *(claim for _, claim in claims)),
@@ -120,6 +127,28 @@ def with_voorstel(kern: Kern, voorstel: Json) -> Kern:
 def with_betaalgegevens(kern: Kern, body: Json) -> Kern:
     """After the creditor said where to pay."""
     return replace(kern, ibans=_more_ibans(kern, body))
+
+
+def with_vorderingstatus(kern: Kern, body: Json) -> Kern:
+    """After the creditor told what became of some of its claims; the others stay as they are."""
+    kern, named = with_betaalgegevens(kern, body), body.get("factuurnummers", ())
+    if kern.opgave is None or not named:
+        return kern
+    if body["status"] == NIEUWE_VORDERING:
+        return replace(kern, opgave=tuple(dict.fromkeys((*kern.opgave, *named))))
+    if body["status"] not in CLOSES:
+        return kern
+    return replace(
+        kern,
+        opgave=tuple(number for number in kern.opgave if number not in named),
+        gesloten={**(kern.gesloten or {}), **dict.fromkeys(named, body["status"])},
+    )
+
+
+def _handed_over(body: Json) -> Iterator[str]:
+    for vordering in body.get("vorderingen", ()):
+        if "overdracht" in vordering and "factuurnummerSe" in vordering:
+            yield vordering["factuurnummerSe"]
 
 
 def _claims(body: Json) -> Iterator[tuple[str, Json]]:
@@ -152,6 +181,7 @@ TAKEN: Mapping[str, Callable[[Kern, Json], Kern]] = MappingProxyType(
         "heroverweging": _heroverweging,
         "regeling": with_voorstel,
         "betaalgegevens": with_betaalgegevens,
+        "vorderingstatus": with_vorderingstatus,
     }
 )
 """What a move takes over from its message, by the word of the table."""

@@ -1,8 +1,7 @@
 """Every code of the process, from the seat of who gets it: what it reads is enough to go on.
 
-No message gets two of them. DOSSIERKENMERK_ONTBREEKT is about a consultation of VISH, which no
-party receives yet: who sends one reads ONTVANGER_ONBEKEND. NIET_BESCHIKBAAR_GEWEEST answers who
-asks for a statement of a missing reaction.
+No message gets NIET_BESCHIKBAAR_GEWEEST: that answers who asks for a statement of a missing
+reaction. A consultation of VISH that is complete reads ONTVANGER_ONBEKEND: nobody answers it yet.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from fixtures.parties import fresh, now
 from fixtures.pki import Variant
 from fixtures.world import (
     BEWINDVOERDER,
+    GATEWAY,
     INCASSO,
     OVERIGE_SHV,
     PUBLIEKE_SE,
@@ -476,6 +476,26 @@ FORM = (
 )
 
 
+def without_a_case(here: Here) -> Sent:
+    """A consultation of VISH that does not say for which case."""
+    which = kind("vish", "VishRaadpleging")
+    made = document(
+        which, reference=fresh(), conversation=fresh(), sender=SHV, recipient=GATEWAY, at=now()
+    )
+    del made["vishRaadpleging"]["dossierkenmerk"]
+    return here.signed(made, which)
+
+
+async def test_dossierkenmerk_ontbreekt(here: Here) -> None:
+    answer = await here.post(without_a_case(here))
+
+    problem = Told(answer, "").refused(
+        "DOSSIERKENMERK_ONTBREEKT", "met uw dossierkenmerk en het doel", "your dossierkenmerk"
+    )
+    (error,) = problem["errors"]
+    assert error["path"] == "/VishRaadpleging/Dossierkenmerk"
+
+
 @pytest.mark.parametrize("form", FORM, ids=lambda form: form.code)
 async def test_what_is_wrong_with_the_form_is_told_and_the_good_form_is_taken(
     form: Form, here: Here
@@ -521,7 +541,7 @@ CODES = """
     CERTIFICAAT_ONBEKEND CERTIFICAAT_VERLOPEN AFZENDER_WIJKT_AF ONTVANGER_ONBEKEND
     BERICHT_CONFLICT REGEL_GESCHONDEN MEDIATYPE_ONBEKEND
 """
-UNREACHABLE = {"DOSSIERKENMERK_ONTBREEKT", "NIET_BESCHIKBAAR_GEWEEST"}
+UNREACHABLE = {"NIET_BESCHIKBAAR_GEWEEST"}
 
 
 def body_of(soort: str) -> Json:

@@ -741,6 +741,51 @@ def test_a_balance_is_asked_again_when_the_statement_counts_no_more(
         assert refusal("Saldoverzoek", stand, kern=kern).code is Code.VOLGORDE_ONGELDIG
 
 
+@pytest.mark.parametrize(
+    "status", ["VORDERING_OVERGEDRAGEN", "VORDERING_VOLDAAN", "VORDERING_INGETROKKEN"]
+)
+def test_a_claim_that_is_open_no_more_cannot_be_in_a_proposal_and_the_others_can(
+    status: str,
+) -> None:
+    stand = standing("SALDO_ONTVANGEN")
+    both = Kern(opgave=("E-2025-0117", "E-2025-0342"))
+    told = {"factuurnummers": ["E-2025-0342"]}
+
+    closed = move("StatusberichtSe", stand, als=status, by=SE, change=told, kern=both).kern
+
+    assert closed.opgave == ("E-2025-0117",)
+    assert closed.gesloten == {"E-2025-0342": status}
+    refused = refusal("Betaalvoorstel", stand, kern=closed)
+    assert refused.code is Code.VORDERING_NIET_IN_GESPREK
+    assert [each.path for each in refused.findings] == [
+        "/betaalvoorstel/voorstel/vorderingen/1/factuurnummerSe"
+    ]
+
+
+def test_a_new_claim_can_be_in_a_proposal() -> None:
+    stand, one = standing("SALDO_ONTVANGEN"), Kern(opgave=("E-2025-0117",))
+    told = {"factuurnummers": ["E-2025-0342"]}
+
+    more = move("StatusberichtSe", stand, als="NIEUWE_VORDERING", by=SE, change=told, kern=one)
+
+    assert move("Betaalvoorstel", stand, kern=more.kern).stand.staat == "VOORSTEL_GEDAAN"
+
+
+def test_who_took_a_claim_over_later_is_offered_to_the_helper_too() -> None:
+    to = {"soort": "CESSIE", "naam": "Incasso Voorbeeld", "oin": "00000099000000003000"}
+
+    made = move(
+        "StatusberichtSe",
+        standing("SALDO_ONTVANGEN"),
+        als="VORDERING_OVERGEDRAGEN",
+        by=SE,
+        change={"overdracht": to},
+    )
+
+    (offered,) = made.stand.vervolg
+    assert (offered["oin"], offered["soort"]) == ("00000099000000003000", "CESSIE")
+
+
 def test_an_end_that_is_taken_back_never_was() -> None:
     ended = move("RegelingBeeindigd", OVERDUE, als="WSNP").stand
 
