@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from gateway.adapters.rest_in.berichten import OIN, UUID
@@ -54,7 +54,12 @@ WITHOUT_ZONE = Finding(
 
 def routes(services: Services) -> APIRouter:
     """The routes of this room."""
-    router = APIRouter(prefix="/v1/gesprekken", tags=["gesprekken"])
+
+    def known(request: Request) -> None:
+        """Who asks is known before what is asked is looked at."""
+        party_of(request, services)
+
+    router = APIRouter(prefix="/v1/gesprekken", tags=["gesprekken"], dependencies=[Depends(known)])
 
     @router.get("", summary="Waar staan mijn gesprekken, en wie is aan zet?")
     async def lijst(
