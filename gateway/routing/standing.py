@@ -15,6 +15,7 @@ from gateway.message import Json, Oin
 from gateway.replies import instant
 from gateway.routing import stand as stands
 from gateway.routing.access import Access
+from gateway.routing.conversation import running
 from gateway.routing.directory import Directory, Party, successor
 from gateway.routing.lengths import ends_at, local_day
 from gateway.routing.stand import Soort, Stand, Status, Termijn, Vraag
@@ -149,7 +150,7 @@ def expected(view: View, table: Table) -> Iterator[Verwacht]:
         van = _other(stand, vraag.vrager)
         if van is not None:
             yield Verwacht(van, wat, vraag.referentienummer, vraag.soort, met, last)
-    for termijn in stand.termijnen:
+    for termijn in running(stand):
         if termijn.soort is Soort.VOORSTEL and _shows(view, termijn):
             yield Verwacht(
                 termijn.aan_zet,
@@ -191,7 +192,7 @@ def whole(view: View, table: Table, now: datetime, directory: Directory) -> Json
     told = summary(view, table, now)
     told["merken"] = sorted(stand.merken)
     told["vragen"] = [_question(each) for each in stand.vragen if view.knows(each.referentienummer)]
-    told["termijnen"] = [_term(each, now) for each in stand.termijnen if _shows(view, each)]
+    told["termijnen"] = [_term(each, now) for each in running(stand) if _shows(view, each)]
     if view.helper:
         told["vervolggesprekken"] = [_linked(each, directory, now) for each in stand.vervolg]
     told["aantalBerichten"] = view.gesprek.count

@@ -112,7 +112,7 @@ def test_who_may_object_need_not() -> None:
 
 def test_the_creditor_is_not_told_what_is_of_the_helper() -> None:
     now = stand(
-        "BEEINDIGD",
+        "SALDO_ONTVANGEN",
         reden="ANDERE_REDEN",
         vragen=(),
         termijnen=(term(Soort.VOORSTEL, SHV),),
@@ -125,6 +125,14 @@ def test_the_creditor_is_not_told_what_is_of_the_helper() -> None:
     assert helper["vervolggesprekken"][0]["aangesloten"] is False
     assert not {"reden", "vervolggesprekken"} & creditor.keys()
     assert (creditor["termijnen"], creditor["verwacht"]) == ([], [])
+
+
+def test_after_the_end_nothing_is_expected_and_no_term_is_shown() -> None:
+    ended = stand("BEEINDIGD", reden="WSNP", vragen=(), termijnen=(term(Soort.VOORSTEL, SHV),))
+
+    for party in (SHV, SE):
+        now = told(ended, party)
+        assert (now["termijnen"], now["verwacht"]) == ([], [])
 
 
 @pytest.mark.parametrize("reason", ["VOLTOOID", "VOORTIJDIG", "WSNP", "OVERLEDEN", "OVERGENOMEN"])
