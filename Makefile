@@ -35,9 +35,17 @@ run: setup ## keep the gateway running; status at http://127.0.0.1:8080/console
 servers: ## install RabbitMQ and PostgreSQL for the tests (never started as a service)
 	@sh deploy/servers.sh
 
+# Those that reckon go beside those that mostly wait for servers, and give way to them.
+RECKONING := tests/unit tests/property tests/conformance tests/interop
+WAITING := tests/integration tests/e2e tests/fault
+
 test: setup-dev ## the whole suite, with a private RabbitMQ and PostgreSQL of its own
 	@sh deploy/servers.sh
-	@GATEWAY_TESTS_ALL=1 $(RUN) -m pytest
+	@mkdir -p var; export GATEWAY_TESTS_ALL=1; \
+	  nice -n 10 $(RUN) -m pytest $(RECKONING) > var/reckoning.log 2>&1 & beside=$$!; \
+	  trap "kill $$beside" INT TERM; \
+	  $(RUN) -m pytest $(WAITING); first=$$?; \
+	  wait $$beside; second=$$?; cat var/reckoning.log; exit $$((first | second))
 
 check: setup-dev ## format, lint, types, import contracts, generated pages
 	@$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check .
