@@ -222,7 +222,7 @@ async def test_vraag_al_beantwoord(here: Here) -> None:
 
     told = await seat.say("SaldoverzoekAntwoord", SE, cross=asked)
 
-    found = only(told.refused("VRAAG_AL_BEANTWOORD", "met 'vervangt'", "in 'vervangt'"))
+    found = only(told.refused("VRAAG_AL_BEANTWOORD", "in 'vervangt' noemt", "in 'vervangt'"))
     earlier = number_in(found["detail"])
     assert earlier == number_in(found["detailEn"]) == answered
     (await seat.say("SaldoverzoekAntwoord", SE, cross=asked, head={"vervangt": earlier})).accepted()
