@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from fixtures.parties import now
 from gateway.adapters.ledger.migrate import migrate
+from gateway.adapters.register import directory_of
+from gateway.message import Channel
 from gateway.schemas import Catalogue
 from tests.conftest import NewWorld
 from tests.fault.conftest import Counts
@@ -127,6 +131,15 @@ async def test_a_synchronous_replica_that_takes_over_has_all_that_was_answered(
     counts("postgres fails over, synchronous", **held.numbers)
 
 
+def offer_again_what_was_never_confirmed(town: Town) -> None:
+    """What the operator does after such a failover: confirmations were lost with the primary."""
+    with closing(town.world.ledger()) as ledger:
+        directory = directory_of(*ledger.directory())
+        for party in directory.parties.values():
+            if party.channel is Channel.QUEUE:
+                ledger.refill(party.oin, now() - timedelta(hours=1), now())
+
+
 async def test_what_an_asynchronous_replica_never_got_is_found_by_sending_it_again(
     new_town: NewTown, counts: Counts
 ) -> None:
@@ -149,6 +162,7 @@ async def test_what_an_asynchronous_replica_never_got_is_found_by_sending_it_aga
             again = town.load(scene.process, count=150, only_first=True)
             await again.send()
             lost = set(scene.load.receipts) - again.repeated
+            await asyncio.to_thread(offer_again_what_was_never_confirmed, town)
             await settled(town, len(again.receipts))
 
             assert lost
