@@ -50,6 +50,8 @@ async def keep_time(
             await catch_up(writer, ledger, courses, clock)
         except Fault as fault:
             log.warning("clock.waits", extra={"fault": type(fault).__name__})
+        except Exception as bug:  # noqa: BLE001 - what stops the clock must not stop the doors
+            log.error("clock.stumbled", extra={"fault": type(bug).__name__})  # noqa: TRY400
         await asyncio.sleep(LOOKS_EVERY_SECONDS)
 
 

@@ -130,18 +130,20 @@ def with_betaalgegevens(kern: Kern, body: Json) -> Kern:
 
 
 def with_vorderingstatus(kern: Kern, body: Json) -> Kern:
-    """After the creditor told what became of some of its claims; the others stay as they are."""
-    kern, named = with_betaalgegevens(kern, body), body.get("factuurnummers", ())
-    if kern.opgave is None or not named:
+    """After the creditor told what became of its claims: those that it names, or else all."""
+    kern, status = with_betaalgegevens(kern, body), body["status"]
+    if kern.opgave is None:
         return kern
-    if body["status"] == NIEUWE_VORDERING:
-        return replace(kern, opgave=tuple(dict.fromkeys((*kern.opgave, *named))))
-    if body["status"] not in CLOSES:
+    if status == NIEUWE_VORDERING:
+        more = body.get("factuurnummers", ())
+        return replace(kern, opgave=tuple(dict.fromkeys((*kern.opgave, *more))))
+    if status not in CLOSES:
         return kern
+    named = body.get("factuurnummers", kern.opgave)
     return replace(
         kern,
         opgave=tuple(number for number in kern.opgave if number not in named),
-        gesloten={**(kern.gesloten or {}), **dict.fromkeys(named, body["status"])},
+        gesloten={**(kern.gesloten or {}), **dict.fromkeys(named, status)},
     )
 
 

@@ -762,6 +762,17 @@ def test_a_claim_that_is_open_no_more_cannot_be_in_a_proposal_and_the_others_can
     ]
 
 
+def test_a_status_that_names_no_claim_is_about_all_of_them() -> None:
+    both = Kern(opgave=("E-2025-0117", "E-2025-0342"))
+
+    told = move(
+        "StatusberichtSe", standing("SALDO_ONTVANGEN"), als="VORDERING_VOLDAAN", by=SE, kern=both
+    )
+
+    assert told.kern.opgave == ()
+    assert set(told.kern.gesloten or {}) == {"E-2025-0117", "E-2025-0342"}
+
+
 def test_a_new_claim_can_be_in_a_proposal() -> None:
     stand, one = standing("SALDO_ONTVANGEN"), Kern(opgave=("E-2025-0117",))
     told = {"factuurnummers": ["E-2025-0342"]}
