@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
 from lxml import etree
@@ -18,7 +19,8 @@ from gateway.errors import Code, Finding, Refusal
 from gateway.message import Dialect, Json, Oin, Received, Signer, Verified
 from gateway.routing.directory import Certificate, Directory, Party
 
-_XML_SENDER = "/*/Stuurgegevens/Afzender/Oin"
+_SENDER = ("Stuurgegevens", "Afzender", "Oin")
+_XML_SENDER = "/*/" + "/".join(_SENDER)
 _JSON_SENDER = ("stuurgegevens", "afzender", "oin")
 _JSON_PATH = "/*/" + "/".join(_JSON_SENDER)
 
@@ -137,12 +139,18 @@ def _judge_agreement(claimed: str, signer: Party, received: Received) -> None:
 
 
 def _sender_in_xml(document: etree._Element) -> str:
-    namespace = etree.QName(document).namespace or ""
-    steps = (f"{{{namespace}}}{name}" for name in ("Stuurgegevens", "Afzender", "Oin"))
-    claimed: str | None = document.findtext("/".join(steps))
+    found = _sender_path(document.tag)(document)
+    claimed: str | None = found[0].text if found else None
     if not claimed:
         raise Refusal(Code.SCHEMA_ONGELDIG, Finding("ontbreekt", _XML_SENDER))
     return claimed
+
+
+@lru_cache(maxsize=256)
+def _sender_path(root: str) -> etree.ETXPath:
+    """Where a document with this root names its sender, in the namespace of the root."""
+    namespace = root[: root.rfind("}") + 1]
+    return etree.ETXPath("/".join(namespace + name for name in _SENDER))
 
 
 def _sender_in_json(document: Json) -> str:

@@ -11,13 +11,13 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from lxml import etree
 
 from gateway.errors import Code, Finding, Refusal
-from gateway.xml import EXC_C14N, XMLDSIG
+from gateway.markup import EXC_C14N, XMLDSIG
 
 MORE = "http://www.w3.org/2001/04/xmldsig-more#"
 MORE_2007 = "http://www.w3.org/2007/05/xmldsig-more#"
@@ -51,30 +51,30 @@ DIGESTS: Mapping[str, Callable[[bytes], hashlib._Hash]] = MappingProxyType(
 """Allowed digests."""
 
 _LONGEST_BASE64 = 8192
-_SPACE = " \t\r\n"
 
 
-def _ds(name: str) -> str:
+def ds(name: str) -> str:
+    """A name of XMLDSig, as lxml writes it."""
     return f"{{{XMLDSIG}}}{name}"
 
 
-SIGNATURE = _ds("Signature")
+SIGNATURE = ds("Signature")
 _TRANSFORMS = (ENVELOPED, EXC_C14N)
 _ONLY_EXC_C14N = frozenset({EXC_C14N})
-_SIGNATURE_PARTS = tuple(map(_ds, ("SignedInfo", "SignatureValue", "KeyInfo")))
-_SIGNED_INFO_PARTS = tuple(map(_ds, ("CanonicalizationMethod", "SignatureMethod", "Reference")))
-_REFERENCE_PARTS = tuple(map(_ds, ("Transforms", "DigestMethod", "DigestValue")))
-_KEY_INFO_PARTS = frozenset({_ds("X509Data"), _ds("KeyName"), _ds("KeyValue")})
+_SIGNATURE_PARTS = tuple(map(ds, ("SignedInfo", "SignatureValue", "KeyInfo")))
+_SIGNED_INFO_PARTS = tuple(map(ds, ("CanonicalizationMethod", "SignatureMethod", "Reference")))
+_REFERENCE_PARTS = tuple(map(ds, ("Transforms", "DigestMethod", "DigestValue")))
+_KEY_INFO_PARTS = frozenset({ds("X509Data"), ds("KeyName"), ds("KeyValue")})
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """One signature over one whole document, as it stands there; nothing of it is believed.
 
     Attributes:
         method: A key of ``METHODS``.
         digest: A key of ``DIGESTS``.
         fingerprint: SHA-256 over the certificate that came along, 64 hex digits.
+        plain: It is written as nearly all are, and its shape is known to be right.
     """
 
     signature: etree._Element
@@ -84,6 +84,7 @@ class Claim:
     digest_value: bytes
     value: bytes
     fingerprint: str
+    plain: bool = False
 
 
 def read(document: etree._Element) -> Claim:
@@ -95,7 +96,11 @@ def read(document: etree._Element) -> Claim:
             (a value that is no base64).
     """
     signature = _only_signature(document)
-    if signature.find(_ds("KeyInfo")) is None:
+    return _read_plain(signature) or _read_any(signature)
+
+
+def _read_any(signature: etree._Element) -> Claim:
+    if signature.find(ds("KeyInfo")) is None:
         raise refusal(Code.CERTIFICAAT_ONBEKEND, "geen-certificaat", signature)
     signed_info, value, key_info = _children(signature, _SIGNATURE_PARTS)
     signature_value = _decoded(value, Code.HANDTEKENING_ONGELDIG)
@@ -121,6 +126,82 @@ def _only_signature(document: etree._Element) -> etree._Element:
     return found[0]
 
 
+def _written(name: str, *parts: str, attribute: str = "") -> str:
+    """A pattern for one element with these parts in it, as lxml writes them."""
+    inside = _GAP.join(("", *parts, "")) if parts else ""
+    return f"<(?P=prefix){name}{attribute}>{inside}</(?P=prefix){name}>"
+
+
+def _written_method(name: str, algorithm: str) -> str:
+    return f'<(?P=prefix){name} Algorithm="{algorithm}"/>'
+
+
+def _written_value(name: str) -> str:
+    return f"<(?P=prefix){name}>([^<]{{1,{_LONGEST_BASE64}}})</(?P=prefix){name}>"
+
+
+_GAP = r"[ \t\n]{0,99}"  # one without end would be looked at for nothing
+_NAME = r"[A-Za-z_][\w.-]*"
+_PLAIN = re.compile(
+    rf'<(?P<prefix>(?:{_NAME}:)?)Signature(?: xmlns(?::{_NAME})?="[^"]*")*>'
+    + _GAP.join(
+        (
+            "",
+            _written(
+                "SignedInfo",
+                _written_method("CanonicalizationMethod", re.escape(EXC_C14N)),
+                _written_method("SignatureMethod", '([^"]*)'),
+                _written(
+                    "Reference",
+                    _written(
+                        "Transforms",
+                        *(_written_method("Transform", re.escape(each)) for each in _TRANSFORMS),
+                    ),
+                    _written_method("DigestMethod", '([^"]*)'),
+                    _written_value("DigestValue"),
+                    attribute=' URI=""',
+                ),
+            ),
+            _written_value("SignatureValue"),
+            _written("KeyInfo", _written("X509Data", _written_value("X509Certificate"))),
+            "</(?P=prefix)Signature>",
+        )
+    ),
+    re.ASCII,
+)
+
+
+def _read_plain(signature: etree._Element) -> Claim | None:
+    """Read a signature that is written as nearly all are, at once; None for any other.
+
+    Only the outermost element may declare, so one prefix is one namespace; whatever is not
+    in the pattern, another look has to judge. What this reads, ``_read_any`` reads likewise
+    and ``judge_shape`` lets pass.
+    """
+    found = _PLAIN.fullmatch(etree.tostring(signature, encoding="unicode", with_tail=False))
+    if found is None:
+        return None
+    _, method, digest, *texts = found.groups()
+    if method not in METHODS or digest not in DIGESTS:
+        return None
+    try:
+        digest_value, value, certificate = (
+            base64.b64decode(text.replace("\n", ""), validate=True) for text in texts
+        )
+    except ValueError:
+        return None
+    return Claim(
+        signature=signature,
+        signed_info=signature[0],
+        method=method,
+        digest=digest,
+        digest_value=digest_value,
+        value=value,
+        fingerprint=hashlib.sha256(certificate).hexdigest(),
+        plain=True,
+    )
+
+
 def _children(element: etree._Element, tags: tuple[str, ...]) -> list[etree._Element]:
     """The children, if they are exactly these; no parameters, no extensions."""
     found = list(element)
@@ -131,7 +212,7 @@ def _children(element: etree._Element, tags: tuple[str, ...]) -> list[etree._Ele
 
 def _read_signed_info(signed_info: etree._Element) -> tuple[str, str, bytes]:
     """Judge everything that steers the computation; gives method, digest and its value."""
-    if len(signed_info.findall(_ds("Reference"))) != 1:
+    if len(signed_info.findall(ds("Reference"))) != 1:
         raise refusal(Code.HANDTEKENING_POSITIE, "aantal-verwijzingen", signed_info)
     canonicalization, method, reference = _children(signed_info, _SIGNED_INFO_PARTS)
     _algorithm(canonicalization, _ONLY_EXC_C14N, "canonicalisatie")
@@ -163,8 +244,8 @@ def _algorithm(
 def _claimed_fingerprint(key_info: etree._Element) -> str:
     if any(part.tag not in _KEY_INFO_PARTS for part in key_info):
         raise refusal(Code.HANDTEKENING_POSITIE, "sleutelgegevens", key_info)
-    found = list(key_info.iter(_ds("X509Certificate")))
-    if len(found) != 1 or found[0].getparent().tag != _ds("X509Data"):
+    found = list(key_info.iter(ds("X509Certificate")))
+    if len(found) != 1 or found[0].getparent().tag != ds("X509Data"):
         rule = "aantal-certificaten" if found else "geen-certificaat"
         raise refusal(Code.CERTIFICAAT_ONBEKEND, rule, key_info)
     return hashlib.sha256(_decoded(found[0], Code.CERTIFICAAT_ONBEKEND)).hexdigest()
@@ -178,120 +259,3 @@ def _decoded(element: etree._Element, code: Code) -> bytes:
         return base64.b64decode("".join(text.split()), validate=True)
     except ValueError:  # binascii.Error is one
         raise refusal(code, "base64", element) from None
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """What the schema of XMLDSig lets an element have, as far as we let it.
-
-    Attributes:
-        parts: The children: exactly these, or any of these; None where judged before.
-        mixed: Text between the children is no mistake.
-        text: Whether this can be the text of a leaf; None for any text.
-    """
-
-    attributes: frozenset[str] = frozenset()
-    parts: tuple[str, ...] | frozenset[str] | None = ()
-    mixed: bool = False
-    text: Callable[[str], object] | None = None
-
-
-_ID = frozenset({"Id"})
-_NCNAME = re.compile(r"[^\W\d][\w.-]*")
-_INTEGER = re.compile(r"[ \t\r\n]*[+-]?[0-9]+[ \t\r\n]*")
-
-
-def _is_base64(text: str) -> bool:
-    try:
-        base64.b64decode("".join(text.split()), validate=True)
-    except ValueError:
-        return False
-    return True
-
-
-_METHOD = _Shape(frozenset({"Algorithm"}), mixed=True)
-_WORD = _Shape(mixed=True)
-_BINARY = _Shape(mixed=True, text=_is_base64)
-_SHAPES: Mapping[str, _Shape] = MappingProxyType(
-    {
-        _ds(name): shape
-        for name, shape in {
-            "Signature": _Shape(_ID, None),
-            "SignedInfo": _Shape(_ID, None),
-            "CanonicalizationMethod": _METHOD,
-            "SignatureMethod": _METHOD,
-            "Reference": _Shape(frozenset({"Id", "URI"}), None),
-            "Transforms": _Shape(parts=None),
-            "Transform": _METHOD,
-            "DigestMethod": _METHOD,
-            "DigestValue": _WORD,
-            "SignatureValue": _Shape(_ID, mixed=True),
-            "KeyInfo": _Shape(_ID, None, mixed=True),
-            "KeyName": _WORD,
-            "KeyValue": _Shape(parts=(_ds("RSAKeyValue"),), mixed=True),
-            "RSAKeyValue": _Shape(parts=(_ds("Modulus"), _ds("Exponent"))),
-            "Modulus": _BINARY,
-            "Exponent": _BINARY,
-            "X509Data": _Shape(
-                parts=frozenset(
-                    map(
-                        _ds,
-                        (
-                            "X509Certificate",
-                            "X509SubjectName",
-                            "X509IssuerSerial",
-                            "X509SKI",
-                            "X509CRL",
-                        ),
-                    )
-                )
-            ),
-            "X509Certificate": _WORD,
-            "X509SubjectName": _WORD,
-            "X509SKI": _BINARY,
-            "X509CRL": _BINARY,
-            "X509IssuerSerial": _Shape(parts=(_ds("X509IssuerName"), _ds("X509SerialNumber"))),
-            "X509IssuerName": _WORD,
-            "X509SerialNumber": _Shape(mixed=True, text=_INTEGER.fullmatch),
-        }.items()
-    }
-)
-
-
-def judge_shape(signature: etree._Element) -> None:
-    """Hold what ``read`` did not look at to the schema of XMLDSig, hints included.
-
-    Raises:
-        Refusal: HANDTEKENING_ONGELDIG.
-    """
-    for element in signature.iter():
-        shape = _SHAPES.get(element.tag)
-        if shape is None or not (
-            _has_attributes(element, shape)
-            and _has_parts(element, shape.parts)
-            and (shape.mixed or not _stray_text(element))
-            and (shape.text is None or shape.text(element.text or ""))
-        ):
-            raise refusal(Code.HANDTEKENING_ONGELDIG, "kern", element)
-
-
-def _has_attributes(element: etree._Element, shape: _Shape) -> bool:
-    found = element.keys()
-    return not found or (
-        shape.attributes.issuperset(found)
-        and ("Id" not in found or _NCNAME.fullmatch(element.get("Id", "")) is not None)
-    )
-
-
-def _has_parts(element: etree._Element, parts: tuple[str, ...] | frozenset[str] | None) -> bool:
-    if parts is None:
-        return True
-    if isinstance(parts, frozenset):
-        return parts.issuperset(part.tag for part in element)
-    return len(element) == len(parts) and (not parts or tuple(e.tag for e in element) == parts)
-
-
-def _stray_text(element: etree._Element) -> bool:
-    if (text := element.text) and text.strip(_SPACE):
-        return True
-    return any((text := part.tail) and text.strip(_SPACE) for part in element)

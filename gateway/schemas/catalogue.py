@@ -159,8 +159,16 @@ class Catalogue:
         return encoded.tree
 
     def to_json(self, tree: etree._Element) -> Json:
-        """Canonical JSON of a tree that satisfies the XSD of its kind."""
-        return self.tags[tree.tag].decode(tree)
+        """Canonical JSON of a tree, which is held to the XSD of its kind first.
+
+        Raises:
+            KeyError: the root is of no kind.
+            ValueError: the tree does not satisfy the XSD.
+        """
+        codec = self.tags[tree.tag]
+        if not codec.schema.verdict.validate(tree):
+            raise ValueError(codec.root.tag)
+        return codec.decode(tree)
 
     def write_any(self, value: Any, out: Out) -> Problems:
         """Write one whole message inside another (``Aflevering/Bericht``)."""

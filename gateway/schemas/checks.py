@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from string import ascii_uppercase
+from string import ascii_uppercase, digits
 from types import MappingProxyType
 from typing import Any
 
@@ -25,9 +25,12 @@ EACH = "*"
 """The step of a path to every item of a list."""
 
 _WEIGHTS = (9, 8, 7, 6, 5, 4, 3, 2, -1)
-_AS_DIGITS = str.maketrans(
-    {letter: str(number) for number, letter in enumerate(ascii_uppercase, 10)}
+_AS_DIGITS = bytes.maketrans(
+    (digits + ascii_uppercase).encode(),
+    bytes.fromhex("".join([*(f"{digit}f" for digit in digits), *map(str, range(10, 36))])),
 )
+"""Of a character the byte whose two hexadecimal digits are those it counts for in an IBAN, the
+second of a digit being ``f``: so one conversion to hexadecimal writes them all."""
 
 
 def _elfproef(_: Arguments) -> Check:
@@ -53,7 +56,8 @@ def _mod_97(_: Arguments) -> Check:
 def has_check_digits(iban: str) -> bool:
     """Whether the check digits of an IBAN in capitals are right (ISO 7064 mod 97-10)."""
     # ISO 13616: country and check digits go to the back, and a letter counts for two digits
-    return int((iban[4:] + iban[:4]).translate(_AS_DIGITS)) % 97 == 1
+    moved = (iban[4:] + iban[:4]).encode("ascii").translate(_AS_DIGITS)
+    return int(moved.hex().replace("f", "")) % 97 == 1
 
 
 def _not_negative(_: Arguments) -> Check:
@@ -134,15 +138,20 @@ def _iban_with_percentage(arguments: Arguments) -> Check:
 
 
 def _sum(arguments: Arguments) -> Check:
-    plus = [_steps(path) for path in arguments["plus"]]
-    minus = [_steps(path) for path in arguments.get("min", ())]
+    plus, minus = arguments["plus"], arguments.get("min", ())
+    added, subtracted = _members(plus), _members(minus)
+    added_below, subtracted_below = _ways(plus), _ways(minus)
 
     def check(value: Any, parent: Parent, today: date) -> Sequence[str]:
         total = 0
-        for path in plus:
-            total += sum(values(parent, path))
-        for path in minus:
-            total -= sum(values(parent, path))
+        for member in added:
+            total += parent.get(member, 0)
+        for member in subtracted:
+            total -= parent.get(member, 0)
+        for way in added_below:
+            total += sum(values(parent, way))
+        for way in subtracted_below:
+            total -= sum(values(parent, way))
         return HERE if value != total else NOWHERE
 
     return check
@@ -170,14 +179,22 @@ def _percentage_of(arguments: Arguments) -> Check:
     return check
 
 
+def _members(paths: Sequence[str]) -> list[str]:
+    """Those paths that are a member of the object itself: most paths of most rules."""
+    return [path for path in paths if "/" not in path]
+
+
+def _ways(paths: Sequence[str]) -> list[tuple[str, ...]]:
+    """Those that go further, in steps."""
+    return [_steps(path) for path in paths if "/" in path]
+
+
 def _steps(path: str) -> tuple[str, ...]:
     return tuple(path.split("/"))
 
 
 def values(start: Any, steps: Sequence[str]) -> list[Any]:
     """What lies at the end of these steps below an object; absent is nothing."""
-    if len(steps) == 1 and steps[0] != EACH:  # most paths of most rules
-        return [start[steps[0]]] if steps[0] in start else []
     found = [start]
     for step in steps:
         if step == EACH:

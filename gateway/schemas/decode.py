@@ -14,7 +14,7 @@ from typing import Any
 from lxml import etree
 
 from gateway.message import Json
-from gateway.schemas.plan import Carrier, Element, Form, Listing, Root, Simple, Type
+from gateway.schemas.plan import Carrier, Choice, Element, Form, Listing, Record, Root, Simple, Type
 
 Decoder = Callable[[etree._Element], Any]  # noqa: SLF001 - lxml's name for its type
 
@@ -53,41 +53,59 @@ def _compile(
     elif isinstance(node, Listing):
         decoder = _listing(_compile(node.item, namespace, carried, made))
     else:
-        children = {
-            f"{{{namespace}}}{child.name}": _member(child, namespace, carried, made)
-            for child in node.elements()
-        }
-        decoder = _record(children)
+        decoder = _record(node, namespace, carried, made)
     made[key] = decoder
     return decoder
 
 
-TextReader = Callable[[str | None], Any]
-Member = tuple[str, TextReader | None, Decoder]
-"""Of a child: its JSON name, and how to read it: by its text alone where it is a leaf."""
+TextReader = Callable[[str], Any]
+Member = tuple[str, TextReader | None, Decoder | None, Any]
+"""Of a child of a record: its JSON name; how its text is read, None for as it is; how it is
+read where it is no leaf; and the member that must come next, None where another may."""
 
 
-def _member(
-    element: Element, namespace: str, carried: Decoder, made: dict[tuple[str, Type], Decoder]
-) -> Member:
-    node = element.type
-    text_reader = _text_reader(node) if isinstance(node, Simple) else None
-    return element.json, text_reader, _compile(element, namespace, carried, made)
+def _record(
+    record: Record, namespace: str, carried: Decoder, made: dict[tuple[str, Type], Decoder]
+) -> Decoder:
+    members: dict[str, Member] = {}
+    first: Member | None = None
+    for part in reversed(record.parts):
+        following, first = first, None
+        for child in part.branches if isinstance(part, Choice) else (part,):
+            node, text_reader, decode = child.type, None, None
+            if isinstance(node, Simple):
+                text_reader = _text_reader(node)
+            else:
+                decode = _compile(child, namespace, carried, made)
+            member = (child.json, text_reader, decode, following)
+            members[f"{{{namespace}}}{child.name}"] = member
+            first = member if child.required else None
 
-
-def _record(children: dict[str, Member]) -> Decoder:
     def read(node: etree._Element) -> Json:
-        content = {}
-        for child in node[:]:  # quicker than an iterator
-            name, text_reader, decode = children[child.tag]
-            content[name] = decode(child) if text_reader is None else text_reader(child.text)
+        content: Json = {}
+        following = first
+        children = node[:]  # quicker than an iterator
+        for child in children:
+            # a child's name costs more than all else: it is not asked where the XSD allows but one
+            name, text_reader, decode, following = following or members[child.tag]
+            if decode is not None:
+                content[name] = decode(child)
+            elif text_reader is None:
+                content[name] = child.text or ""
+            else:
+                content[name] = text_reader(child.text or "")
+        # nothing but these children gave these names: no comment, which the XSD does not see
+        if len(content) != len(children):
+            raise ValueError(record.name)
         return content
 
     return read
 
 
-def _leaf(text_reader: TextReader) -> Decoder:
-    return lambda leaf: text_reader(leaf.text)
+def _leaf(text_reader: TextReader | None) -> Decoder:
+    if text_reader is None:
+        return lambda leaf: leaf.text or ""
+    return lambda leaf: text_reader(leaf.text or "")
 
 
 def _listing(item: Decoder) -> Decoder:
@@ -98,21 +116,18 @@ def _carrier(carried: Decoder) -> Decoder:
     return lambda node: carried(node[0])
 
 
-def _text_reader(node: Simple) -> TextReader:
+def _text_reader(node: Simple) -> TextReader | None:
+    """How the text of a leaf is read; None: as it is."""
     if node.form is Form.CENTS:
         # exactly two decimals (contract rule 4): without the point it is cents
-        return lambda text: int((text or "").replace(".", ""))
+        return lambda text: int(text.replace(".", ""))
     if node.form is Form.INTEGER:
-        return lambda text: int(text or "")
+        return int
     if node.form is Form.BOOLEAN:
-        return lambda text: (text or "").strip() == "true"
+        return lambda text: text.strip() == "true"
     if node.name == IDENTIFIER:
         return lambda text: collapsed(text).lower()
-    return collapsed if node.collapse else _as_it_is
-
-
-def _as_it_is(text: str | None) -> str:
-    return text or ""
+    return collapsed if node.collapse else None
 
 
 def collapsed(text: str | None) -> str:

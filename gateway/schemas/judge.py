@@ -29,21 +29,19 @@ def judge(message: Canonical, today: date, catalogue: Catalogue) -> Canonical:
         Refusal: REGEL_GESCHONDEN with every finding that refuses, at most 100; those of
             attachments among them. BIJLAGE_ONGELDIG where there are only the latter.
     """
+    wrong = broken(catalogue.kinds[message.kind].rules, message.document, today)
+    untruths = list(islice(untrue(message.document), LARGEST_REPORT))
+    if not (wrong or untruths):
+        return message
     point = _pointing(message, catalogue)
-    found = [
-        point(rule.code, at, rule.severity)
-        for rule, at in broken(catalogue.kinds[message.kind].rules, message.document, today)
-    ]
+    found = [point(rule.code, at, rule.severity) for rule, at in wrong]
     refusing = [each for each in found if each.severity is Severity.WEIGER]
-    lying = [
-        point(rule, at, Severity.WEIGER)
-        for rule, at in islice(untrue(message.document), LARGEST_REPORT)
-    ]
+    lying = [point(rule, at, Severity.WEIGER) for rule, at in untruths]
     if refusing:
         raise Refusal(Code.REGEL_GESCHONDEN, *[*refusing, *lying][:LARGEST_REPORT])
     if lying:
         raise Refusal(Code.BIJLAGE_ONGELDIG, *lying)
-    return replace(message, warnings=tuple(found[:LARGEST_REPORT])) if found else message
+    return replace(message, warnings=tuple(found[:LARGEST_REPORT]))
 
 
 def pointed(refusal: Refusal, message: Canonical, catalogue: Catalogue) -> Refusal:

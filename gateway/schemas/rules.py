@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import fnmatchcase
@@ -85,10 +85,19 @@ class Post:
 
     The rules of one kind as one tree: a message is walked once, and only where there is
     something to check.
+
+    Attributes:
+        checks: What is checked of the value at this step.
+        below: Where else rules wait, by the next step.
+        watched: Of an object the same, laid out for the walk: name of the member, its checks,
+            and its post where more waits below it.
+        items: Of a list the post of every item.
     """
 
     checks: list[tuple[Rule, Check]] = field(default_factory=list)
     below: dict[str, Post] = field(default_factory=dict)
+    watched: tuple[tuple[str, tuple[tuple[Rule, Check], ...], Post | None], ...] = ()
+    items: Post | None = None
 
     def at(self, steps: list[str]) -> Post:
         """The post at the end of these steps, made where it is not there yet."""
@@ -97,19 +106,32 @@ class Post:
             post = post.below.setdefault(step, Post())
         return post
 
+    def lay_out(self) -> None:
+        """Make ready for the walk, here and below; nothing may be added afterwards."""
+        self.items = self.below.get(ANY_STEP)
+        self.watched = tuple(
+            (step, tuple(there.checks), there if there.below else None)
+            for step, there in self.below.items()
+        )
+        for there in self.below.values():
+            there.lay_out()
+
 
 def bind(rules: tuple[Rule, ...], root: Root) -> Post:
     """Find the places of one message kind that the rules speak of."""
     start = Post()
     mine = [
-        (rule, _pattern(rule.where))
+        (rule, _pattern(rule.where), rule.where.rpartition("/")[2])
         for rule in rules
         if not rule.kinds or any(fnmatchcase(str(root.kind), each) for each in rule.kinds)
     ]
     for place in places(root):
-        for rule, pattern in mine:
-            if _speaks_of(rule, pattern, place):
+        name = place.json.rpartition("/")[2]
+        for rule, pattern, last in mine:
+            # most rules end in another name: that is seen without their pattern
+            if (last == name or last[0] in "@=*") and _speaks_of(rule, pattern, place):
                 start.at(place.json.split("/")[1:]).checks.append((rule, rule.check))
+    start.lay_out()
     return start
 
 
@@ -166,40 +188,46 @@ _Place = tuple[Any, str | int]
 """A place on the way down, as (the place above it, step); written out only where needed."""
 
 
-@dataclass(slots=True)
-class _Round:
-    """One walk: what was found, as (rule, place, pointer of the check)."""
-
-    today: date
-    found: list[tuple[Rule, _Place | None, str]] = field(default_factory=list)
+_Walk = tuple[date, list[tuple[Rule, _Place, Sequence[str]]]]
+"""Today, and what was found so far: the rule, the place, and the pointers that the check gave."""
 
 
 def broken(post: Post, document: Json, today: date) -> list[tuple[Rule, str]]:
     """Every rule that a document breaks, with the JSON pointer of the place."""
-    walk = _Round(today)
+    walk: _Walk = (today, [])
     _visit(post, document, None, walk)
-    return [(rule, _pointer(place, hit)) for rule, place, hit in walk.found]
+    return [(rule, _pointer(place, hit)) for rule, place, hits in walk[1] for hit in hits]
 
 
-def _visit(post: Post, value: Json, place: _Place | None, walk: _Round) -> None:
-    for step, below in post.below.items():
-        if step in value:
-            _hold(below, value[step], value, (place, step), walk)
+def _visit(post: Post, value: Json, place: _Place | None, walk: _Walk) -> None:
+    """An object; most members are leaves, whose place is made only where one is wrong."""
+    today, found = walk
+    for step, checks, there in post.watched:
+        member = value.get(step)
+        if member is None:
+            continue
+        for rule, check in checks:
+            if hits := check(member, value, today):
+                found.append((rule, (place, step), hits))
+        if there is None:
+            continue
+        if there.items is None:
+            _visit(there, member, (place, step), walk)
+        else:
+            _each(there.items, member, value, (place, step), walk)
 
 
-def _hold(post: Post, value: Any, parent: Mapping[str, Any], place: _Place, walk: _Round) -> None:
-    for rule, check in post.checks:
-        if hits := check(value, parent, walk.today):
-            walk.found += [(rule, place, hit) for hit in hits]
-    if not post.below:
-        return
-    if isinstance(value, list):
-        items = post.below.get(ANY_STEP)  # a rule may speak of the list itself
-        if items is not None:
-            for number, item in enumerate(value):
-                _hold(items, item, parent, (place, number), walk)
-    else:
-        _visit(post, value, place, walk)
+def _each(post: Post, values: list[Any], parent: Json, place: _Place, walk: _Walk) -> None:
+    """Every item of a list that is a member of an object."""
+    today, found = walk
+    for number, item in enumerate(values):
+        for rule, check in post.checks:
+            if hits := check(item, parent, today):
+                found.append((rule, (place, number), hits))
+        if post.items is not None:
+            _each(post.items, item, parent, (place, number), walk)
+        elif post.watched:
+            _visit(post, item, (place, number), walk)
 
 
 def _pointer(place: _Place | None, hit: str) -> str:

@@ -106,8 +106,8 @@ def _xsi(tree: etree._Element, codec: Codec) -> list[Finding]:
 def _header(tree: etree._Element, codec: Codec) -> list[Finding]:
     """Module and Versie in the Stuurgegevens are those of the namespace."""
     namespace = f"{{{codec.root.namespace}}}"
-    header = tree.find(f"{namespace}{STUURGEGEVENS}")
-    module, version = header.find(f"{namespace}Module"), header.find(f"{namespace}Versie")
+    header = next(tree.iterchildren(f"{namespace}{STUURGEGEVENS}"))
+    module, version = header.iterchildren(f"{namespace}Module", f"{namespace}Versie")
     found = []
     if (module.text or "").strip() != codec.kind.module:
         found.append(finding(codec, Dialect.XML, Spot(module), MODULE_DIFFERS))

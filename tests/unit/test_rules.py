@@ -19,7 +19,15 @@ from gateway.message import Json
 from gateway.schemas import attachments, catalogue, encode, verdict
 from gateway.schemas.checks import has_check_digits, passes_elfproef
 from gateway.schemas.plan import places
-from gateway.schemas.rules import Post, Rule, explanations, paths_of, read_rules, resolves
+from gateway.schemas.rules import (
+    Post,
+    Rule,
+    broken,
+    explanations,
+    paths_of,
+    read_rules,
+    resolves,
+)
 from tests.unit.schema_cases import (
     CATALOGUE,
     GEACCORDEERD,
@@ -384,6 +392,17 @@ def posted(post: Post, at: str = "") -> list[tuple[str, Rule]]:
     return [(at, rule) for rule, _ in post.checks] + [
         found for step, below in post.below.items() for found in posted(below, f"{at}/{step}")
     ]
+
+
+def test_a_rule_about_the_items_of_lists_within_a_list_says_which() -> None:
+    rule = next(each for each in read_rules() if each.code == "BEDRAG_NEGATIEF")
+    post = Post()
+    post.at(["a", "*", "*"]).checks.append((rule, rule.check))
+    post.lay_out()
+
+    found = broken(post, {"a": [[-1], [2, -3]]}, TODAY)
+
+    assert found == [(rule, "/a/0/0"), (rule, "/a/1/1")]
 
 
 def test_no_row_is_without_a_place_in_the_contract() -> None:

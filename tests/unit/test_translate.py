@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from fixtures.documents import example
 from gateway.errors import Code, Refusal
 from gateway.schemas import translate, validate
 from gateway.schemas.names import json_name
@@ -81,12 +82,30 @@ def test_white_space_around_what_is_not_text_is_no_part_of_it() -> None:
 
 
 def test_a_message_inside_a_delivery_keeps_its_own_namespace() -> None:
-    delivery = {"aflevering": {"afleverId": ID, "bericht": a_balance()}}
+    delivery = example(AFLEVERING)
+    delivery["aflevering"]["bericht"] = a_balance()
 
     tree = CATALOGUE.to_xml(AFLEVERING, delivery)
 
     assert tree[-1][0].tag == CATALOGUE.kinds[ANTWOORD].root.tag
     assert CATALOGUE.to_json(tree) == delivery
+
+
+@pytest.mark.parametrize("where", ["Peildatum", "Oin"])
+def test_a_tree_that_does_not_satisfy_its_schema_has_no_canonical_form(where: str) -> None:
+    written = as_xml(a_balance()).replace(f"{where}>", "Vreemd>")
+
+    with pytest.raises(ValueError, match="SaldoverzoekAntwoord"):
+        CATALOGUE.to_json(parsed(written))
+
+
+def test_a_comment_is_not_read_as_the_part_that_must_come_next() -> None:
+    oin = "<Oin>00000099000000001000</Oin>"
+    tree = parsed(as_xml(a_balance()).replace(oin, f"<!--00000099000000003000-->{oin}"))
+
+    validate(verified(tree), CATALOGUE)  # the schema does not see it; xml.parse does
+    with pytest.raises(ValueError, match="Deelnemer"):
+        CATALOGUE.to_json(tree)
 
 
 def test_what_cannot_be_written_is_refused_with_every_place() -> None:
