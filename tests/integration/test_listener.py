@@ -11,9 +11,11 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 import uvicorn
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.adapters.rest_in.listener import BoundedHead, Server, bind
+from gateway.adapters.rest_in.headers import HEADERS, EveryResponse
+from gateway.adapters.rest_in.listener import BoundedHead, Server, bind, server
 from gateway.errors import Fault
 
 
@@ -83,6 +85,96 @@ async def test_ordinary_requests_share_a_connection_for_longer_than_a_head_may_t
             answer = await client.post(f"http://127.0.0.1:{port}/", content=b"x" * size)
 
             assert answer.text == "ok"
+
+
+async def test_a_later_head_on_a_connection_must_end_in_time_too() -> None:
+    async with listening() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\nok")
+        writer.write(b"GET / HTTP/1.1\r\n")
+
+        assert await closed(reader)
+        writer.close()
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with what it was told, in one piece or in two."""
+    message = await receive()
+    answer = Response(message["body"], status_code=202, headers={"Location": "/waar"})
+    if scope["path"] == "/fout":
+        answer.raw_headers.append((b"x", b"een\r\ntwee: drie"))
+    if scope["path"] != "/delen":
+        await answer(scope, receive, send)
+        return
+    await send({"type": "http.response.start", "status": 202, "headers": answer.raw_headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@asynccontextmanager
+async def at_the_door(app: ASGIApp) -> AsyncIterator[int]:
+    """The port of a server as the gateway has it."""
+    door = bind("127.0.0.1", 0)
+    ours = server(app, stop_within=5)
+    task = asyncio.create_task(ours.serve(sockets=[door]))
+    try:
+        yield door.getsockname()[1]
+    finally:
+        ours.should_exit = True
+        await task
+
+
+def a_request(line: bytes, *more: bytes, body: bytes = b"hallo") -> bytes:
+    lines = (line + b" HTTP/1.1", b"Host: x", b"Content-Length: %d" % len(body), *more, b"", body)
+    return b"\r\n".join(lines)
+
+
+ANSWER = b"".join(
+    [
+        b"HTTP/1.1 202 Accepted\r\nlocation: /waar\r\ncontent-length: 5\r\n",
+        *(b"%b: %b\r\n" % header for header in HEADERS),
+    ]
+)
+LAST = a_request(b"POST /", b"Connection: close")
+AT_LAST = ANSWER + b"connection: close\r\n\r\nhallo"
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        (a_request(b"POST /"), ANSWER + b"\r\nhallo"),
+        (a_request(b"POST /delen"), ANSWER + b"\r\nhallo"),
+        (a_request(b"HEAD /"), ANSWER + b"\r\n"),
+        (
+            a_request(b"POST /", b"Expect: 100-continue"),
+            b"HTTP/1.1 100 Continue\r\n\r\n" + ANSWER + b"\r\nhallo",
+        ),
+        (a_request(b"POST /") * 3, (ANSWER + b"\r\nhallo") * 3),
+        (b"", b""),
+    ],
+    ids=["whole", "in two", "HEAD", "100-continue", "three at once", "none before"],
+)
+async def test_an_answer_is_the_same_to_the_byte_however_it_is_said(
+    request_: bytes, answer: bytes
+) -> None:
+    async with at_the_door(EveryResponse(echo)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request_ + LAST)
+
+        said = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+
+    assert said == answer + AT_LAST
+
+
+async def test_an_answer_whose_header_holds_a_line_end_is_not_sent() -> None:
+    async with at_the_door(EveryResponse(echo)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(a_request(b"POST /fout"))
+
+        assert await closed(reader)
+        writer.close()
 
 
 def test_a_port_that_is_taken_is_named() -> None:

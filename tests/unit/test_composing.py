@@ -100,6 +100,16 @@ def test_what_is_embedded_as_recorded_is_to_the_byte_what_would_be_written_anew(
     assert written == as_bytes(aflevering(delivery, dialect=Dialect.JSON))
 
 
+@pytest.mark.parametrize("which", every_kind(), ids=str)
+def test_the_version_of_a_message_is_told_as_it_stands_there(which: Kind) -> None:
+    document = example(which)
+    next(iter(document.values()))["stuurgegevens"]["versie"] = "2.7"
+
+    delivery = a_delivery(kind=which, canonical=as_bytes(document))
+
+    assert aflevering(delivery, dialect=Dialect.JSON)["aflevering"]["versie"] == "2.7"
+
+
 def test_the_version_is_found_also_where_the_stuurgegevens_do_not_come_first() -> None:
     [(root, body)] = example(ASK).items()
     stuurgegevens = body.pop("stuurgegevens")

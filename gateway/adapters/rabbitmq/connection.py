@@ -23,7 +23,6 @@ from aio_pika.connection import make_url
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
 from aiormq import Channel as RawChannel
 from aiormq.abc import AbstractConnection as RawConnection
-from pamqp.commands import Basic
 from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
@@ -32,6 +31,7 @@ from tenacity import (
 )
 
 from gateway.adapters.rabbitmq.consumer import ANSWER_WITHIN, Consumer, Letter
+from gateway.adapters.rabbitmq.lane import Properties
 from gateway.adapters.rabbitmq.lanes import Lanes, OwnCancellationOnly
 from gateway.adapters.rabbitmq.wire import keep_bodies_out_of_logs, read_leniently
 from gateway.errors import BrokerUnavailable, Fault
@@ -152,7 +152,7 @@ class BrokerConnection:
     async def publish(
         self,
         body: bytes,
-        properties: Basic.Properties,
+        properties: Properties,
         *,
         exchange: str,
         key: str,
@@ -173,18 +173,8 @@ class BrokerConnection:
         if lanes is None:
             raise BrokerUnavailable(self.problem)
         try:
-            with OwnCancellationOnly():
-                async with asyncio.timeout(self._publish_timeout):
-                    channel = await lanes.of(recipient)
-                    with lanes.handing_over(len(body)) as crowded:
-                        await channel.basic_publish(
-                            body,
-                            exchange=exchange,
-                            routing_key=key,
-                            properties=properties,
-                            mandatory=True,
-                            wait=crowded,
-                        )
+            lane = await lanes.of(recipient)
+            await lane.publish(body, properties, exchange, key)
         except PublishError as error:
             raise Unroutable("no queue is bound for this key") from error
         except DeliveryError as error:
@@ -223,7 +213,7 @@ class BrokerConnection:
                 await self._prepare(channel)
             for consumer in self._consumers:
                 await consumer.attach(await self._open(connection), self._broken.set)
-            self._lanes = Lanes(partial(self._open_raw, connection))
+            self._lanes = Lanes(partial(self._open_raw, connection), self._publish_timeout)
             self.problem = ""
             self._healthy.set()
             log.info("broker.ready", extra={"place": self._name})

@@ -8,22 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from aiormq import Channel as RawChannel
-from aiormq.exceptions import DeliveryError
+
+from gateway.adapters.rabbitmq.lane import Lane, Unheard
 
 LANES = 64
 """Channels at most; two parties share one with a chance of 1 in 64."""
-
-MOST_UNHEARD_BYTES = 4 * 1024 * 1024
-"""So much may be handed to a connection without asking whether the broker still reads.
-
-Asking makes the messages of a channel wait for each other; never asking would let memory
-fill up for a broker that does not read.
-"""
 
 
 class Lanes:
@@ -31,39 +24,32 @@ class Lanes:
 
     Args:
         open_channel: Opens a channel with confirms on which returns raise.
+        within: Seconds after which what was not confirmed has failed.
     """
 
-    def __init__(self, open_channel: Callable[[], Awaitable[RawChannel]]) -> None:
+    def __init__(self, open_channel: Callable[[], Awaitable[RawChannel]], within: float) -> None:
         self._open_channel = open_channel
-        self._channels: dict[int, RawChannel] = {}
+        self._within = within
+        self._lanes: dict[int, Lane] = {}
         self._opening = asyncio.Lock()
-        self._unheard = 0
+        self._unheard = Unheard()
 
-    async def of(self, recipient: str) -> RawChannel:
-        """The channel for this recipient, always the same one: it keeps the order."""
-        lane = zlib.crc32(recipient.encode()) % LANES
-        channel = self._channels.get(lane)
-        if channel is not None:
-            return channel
-        async with self._opening:
-            if lane not in self._channels:
-                self._channels[lane] = await self._open_channel()
-            return self._channels[lane]
+    async def of(self, recipient: str) -> Lane:
+        """The lane for this recipient, always the same one: it keeps the order.
 
-    @contextmanager
-    def handing_over(self, size: int) -> Iterator[bool]:
-        """Around publishing so many bytes; gives whether to wait until they were written.
-
-        What the broker does not answer in time may still lie in our buffers, so it keeps
-        counting until the session ends.
+        Raises:
+            TimeoutError: its channel could not be opened in time.
         """
-        self._unheard += size
-        try:
-            yield self._unheard > MOST_UNHEARD_BYTES
-        except DeliveryError:  # given back or refused: answered all the same
-            self._unheard -= size
-            raise
-        self._unheard -= size
+        number = zlib.crc32(recipient.encode()) % LANES
+        return self._lanes.get(number) or await self._opened(number)
+
+    async def _opened(self, number: int) -> Lane:
+        with OwnCancellationOnly():
+            async with asyncio.timeout(self._within), self._opening:
+                if number not in self._lanes:
+                    channel = await self._open_channel()
+                    self._lanes[number] = Lane(channel, self._unheard, self._within)
+                return self._lanes[number]
 
 
 class OwnCancellationOnly:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated
 
@@ -91,18 +92,29 @@ async def _receive(request: Request, services: Services, dialect: Dialect, door:
     )
 
 
+class Acknowledgement(Response):
+    """A response of which everything is at hand already."""
+
+    def __init__(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.status_code, self.body, self.background = status, body, None
+        self.raw_headers = list(headers)
+
+
 def _acknowledge(receipt: Receipt, dialect: Dialect, catalogue: Catalogue) -> Response:
-    body, media = receipt.document, "application/json"
+    body, media = receipt.document, b"application/json"
     if dialect is Dialect.XML:
         document = json.loads(receipt.document)
         tree = catalogue.to_xml(ONTVANGSTBEVESTIGING, document)
         body = etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
-        media = "application/xml"
-    return Response(
+        media = b"application/xml"
+    return Acknowledgement(
+        200 if receipt.repeated else 202,
         body,
-        status_code=200 if receipt.repeated else 202,
-        media_type=media,
-        headers={"Location": f"/v1/berichten/{receipt.referentienummer}"},
+        (
+            (b"location", b"/v1/berichten/" + receipt.referentienummer.encode("ascii")),
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", media),
+        ),
     )
 
 

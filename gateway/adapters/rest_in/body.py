@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Mapping
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
+from starlette.types import Message, Receive
 
+from gateway.adapters.rest_in.exchange import body_is_here
 from gateway.errors import Code, Finding, Overloaded, Refusal
 from gateway.message import Dialect
 from gateway.settings import Settings
@@ -24,19 +26,31 @@ RANGES = {
 }
 
 
+def firsts(request: Request) -> Mapping[bytes, bytes]:
+    """What the first header of each name says, by name in lower case."""
+    return dict(request.scope["headers"][::-1])
+
+
+def every(request: Request, name: bytes) -> list[str]:
+    """What all headers of this name say, in lower case."""
+    return [value.decode("latin-1") for key, value in request.scope["headers"] if key == name]
+
+
 def dialect_of(request: Request) -> Dialect:
     """The form in which the body says it is written.
 
     Raises:
         Refusal: MEDIATYPE_ONBEKEND for anything but plain UTF-8 XML or JSON.
     """
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+    headers = firsts(request)
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None and encoding.decode("latin-1").strip().lower() != "identity":
         raise Refusal(Code.MEDIATYPE_ONBEKEND, Finding("content-encoding", ""))
-    media, _, parameters = request.headers.get("content-type", "").partition(";")
+    media, _, parameters = headers.get(b"content-type", b"").decode("latin-1").partition(";")
     dialect = MEDIA.get(media.strip().lower())
     if dialect is None:
         raise Refusal(Code.MEDIATYPE_ONBEKEND, Finding("content-type", ""))
-    for parameter in parameters.split(";"):
+    for parameter in parameters.split(";") if parameters else ():
         name, _, value = parameter.partition("=")
         charset = value.strip().strip('"').lower()
         if name.strip().lower() == "charset" and charset not in {"utf-8", "utf8"}:
@@ -50,9 +64,12 @@ def accepted(request: Request, preferred: Dialect) -> Dialect:
     Raises:
         Refusal: ACCEPT_ONMOGELIJK when neither XML nor JSON is acceptable.
     """
-    header = ",".join(request.headers.getlist("accept")) or "*/*"
+    asked = ",".join(every(request, b"accept")) or "*/*"
+    alone = RANGES.get(asked)  # what most send: one range, without parameters
+    if alone:
+        return preferred if preferred in alone else MEDIA[asked]
     quality: dict[Dialect, tuple[float, int]] = {}
-    for part in header.split(","):
+    for part in asked.split(","):
         media, *parameters = (piece.strip().lower() for piece in part.split(";"))
         weight = next((p[2:] for p in parameters if p.startswith("q=")), "1")
         try:
@@ -105,37 +122,53 @@ async def read(
             VERZOEK_ONGELDIG when the sender hangs up.
     """
     limit = min(largest or settings.largest_body, settings.largest_body)
-    declared = request.headers.get("content-length", "0")
-    if not (declared.isascii() and declared.isdigit() and len(declared) <= MOST_DIGITS):
+    declared = firsts(request).get(b"content-length", b"0")
+    if not (declared.isdigit() and len(declared) <= MOST_DIGITS):
         raise Refusal(Code.VERZOEK_ONGELDIG, Finding("content-length", ""))
     if int(declared) > limit:
         raise Refusal(Code.TE_GROOT)
-    # one that grows: parts of many bodies between each other leave holes in memory
-    body = bytearray()
-    size, whole = 0, False
-    try:
-        async with asyncio.timeout(settings.body_timeout.total_seconds()):
-            async for chunk in request.stream():
-                if size + len(chunk) > limit:
-                    raise Refusal(Code.TE_GROOT)
-                bodies.take(len(chunk))
-                size += len(chunk)
-                body += chunk
-        whole = True
-    except TimeoutError as error:
-        raise Refusal(Code.TE_TRAAG) from error
-    except ClientDisconnect as error:
-        raise Refusal(Code.VERZOEK_ONGELDIG, Finding("afgebroken", "")) from error
-    finally:
-        if whole:
-            _when_answered(lambda: bodies.give_back(size))
-        else:
-            bodies.give_back(size)
-    return bytes(body)
-
-
-def _when_answered(done: Callable[[], None]) -> None:
+    if body_is_here(request.scope):
+        body = await _whole(request.receive, limit, bodies)
+    else:
+        try:
+            async with asyncio.timeout(settings.body_timeout.total_seconds()):
+                body = await _whole(request.receive, limit, bodies)
+        except TimeoutError as error:
+            raise Refusal(Code.TE_TRAAG) from error
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("a body is read in the task of its request")
-    task.add_done_callback(lambda _: done())
+    size = len(body)
+    task.add_done_callback(lambda _: bodies.give_back(size))
+    return body
+
+
+async def _whole(receive: Receive, limit: int, bodies: Bodies) -> bytes:
+    """What comes until the end; nothing of it is held if that does not come."""
+    # one that grows: parts of many bodies between each other leave holes in memory
+    body = bytearray()
+    held = 0
+    try:
+        while True:
+            message = await receive()
+            part = _part(message, limit - held)
+            bodies.take(len(part))
+            held += len(part)
+            ends = not message.get("more_body", False)
+            if ends and not body:
+                return part  # it came in one piece
+            body += part
+            if ends:
+                return bytes(body)
+    except BaseException:
+        bodies.give_back(held)
+        raise
+
+
+def _part(message: Message, most: int) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise Refusal(Code.VERZOEK_ONGELDIG, Finding("afgebroken", ""))
+    part: bytes = message.get("body", b"")
+    if len(part) > most:
+        raise Refusal(Code.TE_GROOT)
+    return part

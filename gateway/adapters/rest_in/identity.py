@@ -7,9 +7,12 @@ import hashlib
 
 from starlette.requests import Request
 
+from gateway.adapters.rest_in.body import every
 from gateway.adapters.rest_in.services import Services
 from gateway.errors import Code, Finding, Refusal
 from gateway.message import Oin
+
+_CREDENTIALS = frozenset({b"authorization", b"client-cert"})
 
 
 def transport_of(request: Request, services: Services) -> Oin | None:
@@ -21,8 +24,10 @@ def transport_of(request: Request, services: Services) -> Oin | None:
         Refusal: TOKEN_ONGELDIG for a credential that is there but not valid, and
             AFZENDER_WIJKT_AF when token and certificate name different parties.
     """
+    if _CREDENTIALS.isdisjoint(dict(request.scope["headers"])):
+        return None
     by_certificate = _by_certificate(request, services)
-    authorizations = request.headers.getlist("authorization")
+    authorizations = every(request, b"authorization")
     if not authorizations:
         return by_certificate
     if len(authorizations) > 1:  # a proxy may have looked at the other
@@ -48,9 +53,11 @@ def party_of(request: Request, services: Services) -> Oin:
 
 
 def _by_certificate(request: Request, services: Services) -> Oin | None:
-    values = request.headers.getlist("client-cert")
+    values = every(request, b"client-cert")
+    if not values:
+        return None
     peer = request.client.host if request.client else ""
-    if not values or peer not in services.settings.proxies:
+    if peer not in services.settings.proxies:
         return None
     value = values[0]
     if len(values) > 1 or not (value.startswith(":") and value.endswith(":")):

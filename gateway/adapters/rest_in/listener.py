@@ -10,8 +10,10 @@ from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.adapters.rest_in.exchange import offer
 from gateway.adapters.rest_in.problem import refused
 from gateway.errors import Code, Fault, Refusal
 
@@ -47,21 +49,29 @@ class BoundedHead(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what belongs to a head; the next one begins when an answer is complete."""
-        before_the_first = self.cycle is None
-        if self._late is None and (before_the_first or self.cycle.response_complete):
-            self._await_head()
+        """Count what belongs to a head that did not come at once.
+
+        The next one begins when an answer is complete.
+        """
         if self._late is not None:
             self._head_bytes += len(data)
             if self._head_bytes > LARGEST_HEAD_BYTES + FIRST_PART_OF_BODY_BYTES:
                 self.transport.close()
                 return
         super().data_received(data)
+        before_the_first = self.cycle is None
+        if self._late is None and (before_the_first or self.cycle.response_complete):
+            self._await_head()
+            self._head_bytes = len(data)
 
     def on_headers_complete(self) -> None:
         """The head is whole; the body has a time limit of its own."""
         self._head_came()
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        offer(cycle)
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """Say that this is no HTTP as every other refusal is said."""
@@ -133,15 +143,18 @@ def _let_in(door: socket.socket) -> Iterator[socket.socket]:
         yield connection
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A listening socket.
+
+    Args:
+        shared: Others of this user may listen there too; the system spreads connections.
 
     Raises:
         Fault: this address cannot be listened on; says which and why.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048, reuse_port=shared)
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise Fault(f"cannot listen on {host}:{port} ({why})") from error
