@@ -11,14 +11,13 @@ Source: design decision 15; the tree is that of RFC 6962 §2.1.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from gateway.json import parse
-from gateway.message import Json, canonical_form
+from gateway.message import Json, as_bytes, canonical_form
 from gateway.replies import instant
 
 SALT_BYTES = 16
@@ -31,8 +30,7 @@ _LEAF, _NODE = b"\x00", b"\x01"  # RFC 6962: no node can be taken for a leaf
 _RECEIPT = "ontvangstbevestiging"
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """One commit of one writer, as it is signed.
 
     Attributes:
@@ -64,8 +62,7 @@ class Checkpoint:
         return hashlib.sha256(self.signed_text()).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(NamedTuple):
     """A checkpoint with the gateway's signature (ES256) over ``signed_text``.
 
     Attributes:
@@ -78,8 +75,7 @@ class Signed:
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(NamedTuple):
     """That one entry stands in one checkpoint.
 
     Attributes:
@@ -190,7 +186,7 @@ def with_proof(receipt: bytes, proof: Proof, original_sha256: str) -> bytes:
 @lru_cache(maxsize=4)
 def _written(signed: Signed) -> bytes:
     """A checkpoint as receipts carry it; all receipts of one commit carry the same."""
-    return json.dumps(_checkpoint(signed), separators=(",", ":")).encode()
+    return as_bytes(_checkpoint(signed))
 
 
 def _checkpoint(signed: Signed) -> Json:
@@ -251,8 +247,7 @@ def stands(entry: bytes, proof: Proof) -> bool:
     return reached == checkpoint.root
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """That a log had this checkpoint."""
 
     log: str
@@ -260,8 +255,7 @@ class Head:
     head: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DayClose:
+class DayClose(NamedTuple):
     """The heads of all logs that changed since the day close before it.
 
     Attributes:

@@ -7,9 +7,9 @@ message later is in ``gateway.routing.outcomes``.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
 from datetime import date, datetime
 from types import MappingProxyType
+from typing import NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from gateway.errors import Code, Finding, Refusal
@@ -51,8 +51,7 @@ BALANCES = frozenset({"SALDO_ONTVANGEN", "SALDO_ONTVANGEN_VOORAF_AKKOORD"})
 PROVISIONAL = "AKKOORD_VOORLOPIG"
 
 
-@dataclass(frozen=True, slots=True)
-class Lengths:
+class Lengths(NamedTuple):
     """How long each side has, for this message between these two parties.
 
     Attributes:
@@ -66,8 +65,7 @@ class Lengths:
     bezwaar: Length | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """What a message made of its conversation.
 
     Attributes:
@@ -93,7 +91,7 @@ def step(said: Said, *, at: datetime, lengths: Lengths, table: Table) -> Move:
     """
     stand = _by_now(said.stand, at, table)
     if stand is not said.stand:
-        said = replace(said, stand=stand)
+        said = said._replace(stand=stand)
     rows = _rows_of(said, table)
     if stand.ended and not any(row.holds(BEEINDIGD) for row in rows):
         raise Refusal(Code.GESPREK_BEEINDIGD)
@@ -216,22 +214,19 @@ def _moved(
         shv, se = (own, other) if row.zegt != "se" else (other, own)
     stand, verving = _replaced(before, row, header.referentienummer)
     if vraag is not None and not row.laat_open:
-        closed = replace(vraag, status=Status.BEANTWOORD, door=header.referentienummer)
+        closed = vraag._replace(status=Status.BEANTWOORD, door=header.referentienummer)
         stand = stand.with_vraag(closed)
     staat = row.naar or (GEOPEND if row.opent and stand.staat == NIEUW else stand.staat)
-    stand = replace(
-        stand,
-        staat=staat,
-        shv=shv,
-        se=se,
-        merken=(stand.merken | set(row.merkt)) - set(row.ontmerkt),
-        reden=_reason(said, row) or stand.reden,
-    )
+    merken = stand.merken
+    if row.merkt or row.ontmerkt:
+        merken = merken.union(row.merkt).difference(row.ontmerkt)
+    reden = _reason(said, row) or stand.reden
+    stand = stand._replace(staat=staat, shv=shv, se=se, merken=merken, reden=reden)
     stand, term = _with_terms(stand, said, row, lengths)
     if row.verleent is not None:
         stand = _granted(stand, said, row.verleent)
-    if row.kern in HANDING_OVER:
-        stand = replace(stand, vervolg=(*stand.vervolg, *_successors(said, stand.vervolg)))
+    if row.kern in HANDING_OVER and (more := _successors(said, stand.vervolg)):
+        stand = stand._replace(vervolg=(*stand.vervolg, *more))
     if row.naar is not None or row.vraag or row.antwoord_op:
         stand = stand.with_stap(
             Stap(
@@ -255,13 +250,15 @@ def _reason(said: Said, row: Rij) -> str | None:
 
 def _replaced(stand: Stand, row: Rij, by: str) -> tuple[Stand, tuple[str, ...]]:
     """What this message replaces is not asked any more."""
+    if not row.vervangt:
+        return stand, ()
     replaced = tuple(
         each
         for each in stand.vragen
         if each.soort in row.vervangt and each.status in (Status.OPEN, Status.NIET_AFGELEVERD)
     )
     for each in replaced:
-        stand = stand.with_vraag(replace(each, status=Status.VERVANGEN, door=by))
+        stand = stand.with_vraag(each._replace(status=Status.VERVANGEN, door=by))
     return stand, tuple(each.referentienummer for each in replaced)
 
 
@@ -304,20 +301,23 @@ def _granted(stand: Stand, said: Said, member: str) -> Stand:
             continue
         if last > termijn.tot_en_met:
             # Its reminders were sent already, or come as they were planned.
-            later = replace(termijn, tot_en_met=last, stap=min(termijn.stap, 2))
+            later = termijn._replace(tot_en_met=last, stap=min(termijn.stap, 2))
             stand = stand.with_termijn(later)
     return stand
 
 
 def _successors(said: Said, known: Iterable[Json]) -> list[Json]:
     """Whom the helper may go on with: the gateway itself tells the new party nothing."""
+    claims = (said.body, *said.body.get("vorderingen", ()))
+    handed_over = [each["overdracht"] for each in claims if "overdracht" in each]
+    if not handed_over:
+        return []
     offered = {each["conversatieReferentienummer"] for each in known}
     parent = UUID(said.header.conversatie)
     made = []
-    for claim in (said.body, *said.body.get("vorderingen", ())):
-        to = claim.get("overdracht")
-        named = None if to is None else to.get("oin") or to.get("kvkNummer")
-        if to is None or named is None:
+    for to in handed_over:
+        named = to.get("oin") or to.get("kvkNummer")
+        if named is None:
             continue
         child = str(uuid5(uuid5(NAMESPACE_URL, str(parent)), named))
         if child not in offered:
@@ -336,7 +336,7 @@ def settled(stand: Stand) -> Stand:
         for each in stand.termijnen
         if each.soort is Soort.VOORSTEL or stand.vraag(each.referentienummer) is not None
     )
-    return stand if left == stand.termijnen else replace(stand, termijnen=left)
+    return stand if left == stand.termijnen else stand._replace(termijnen=left)
 
 
 def running(stand: Stand) -> Iterator[Termijn]:
@@ -362,8 +362,8 @@ def expired(stand: Stand, soort: str, berichtsoort: str, table: Table) -> Stand:
     for row in table.rows.get(soort, ()):
         if row.zegt == KLOK and berichtsoort in row.als and row.holds(stand.staat):
             stand, _ = _replaced(stand, row, "")
-            stand = replace(stand, staat=row.naar or stand.staat)
+            stand = stand._replace(staat=row.naar or stand.staat)
             if soort == "BezwaartermijnVerstreken":
-                stand = replace(stand, merken=stand.merken | {BEZWAAR_VOORBIJ})
+                stand = stand._replace(merken=stand.merken | {BEZWAAR_VOORBIJ})
             return settled(stand)
     return stand

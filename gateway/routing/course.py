@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import lru_cache
+from typing import NamedTuple
 
 from gateway.calendar import AMSTERDAM
 from gateway.errors import Code, Refusal
@@ -29,7 +30,6 @@ from gateway.routing.announcing import announced, status_answer
 from gateway.routing.conversation import Lengths, Move
 from gateway.routing.directory import Directory, Party
 from gateway.routing.guards import Said
-from gateway.routing.kern import Kern
 from gateway.routing.moments import fire, next_moment
 from gateway.routing.outcomes import available, not_delivered, undone
 from gateway.routing.own import Voice
@@ -47,8 +47,7 @@ SEND_ANEW = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Proceeded:
+class Proceeded(NamedTuple):
     """What a message makes of its conversation, beside what ``Admitted`` says of it.
 
     Attributes:
@@ -106,6 +105,7 @@ class Courses:
         self.voice = voice
         self.directory = directory
         self._notice = lru_cache(maxsize=64)(self._notice_after)
+        self._agreed = lru_cache(maxsize=1024)(self._lengths_of)
 
     def proceed(self, submission: Submission, talk: Talk, recipient: Party) -> Proceeded:
         """Hold a message to its conversation.
@@ -232,20 +232,20 @@ class Courses:
             root=root,
             body=body,
             stand=now,
-            kern=Kern() if sealed is None else kern.read(sealed).counting(now.numbers),
+            kern=kern.NOTHING if sealed is None else kern.read(sealed).counting(now.numbers),
             day=at.astimezone(AMSTERDAM).date(),
             objection=self.book.bezwaar(recipient.convenant) is not None,
             validity=self.book.geldigheid_saldo,
         )
 
     def _lengths(self, said: Said, recipient: Party) -> Lengths:
-        creditor = self._creditor(said, recipient)
+        return self._agreed(said.soort, said.module, self._creditor(said, recipient).convenant)
+
+    def _lengths_of(self, soort: str, module: str, convenant: str | None) -> Lengths:
         return Lengths(
-            antwoord=self.book.length(
-                soort=said.soort, module=said.module, convenant=creditor.convenant
-            ),
-            voorstel=(v.length if (v := self.book.voorstel(creditor.convenant)) else None),
-            bezwaar=self.book.bezwaar(creditor.convenant),
+            antwoord=self.book.length(soort=soort, module=module, convenant=convenant),
+            voorstel=(v.length if (v := self.book.voorstel(convenant)) else None),
+            bezwaar=self.book.bezwaar(convenant),
         )
 
     def _creditor(self, said: Said, recipient: Party) -> Party:
@@ -265,7 +265,7 @@ class Courses:
         if answer is None or vraag is None:
             return now, ()
         number = answer.submission.message.header.referentienummer
-        closed = replace(vraag, status=Status.BEANTWOORD, door=number)
+        closed = vraag._replace(status=Status.BEANTWOORD, door=number)
         return now.with_vraag(closed), (answer,)
 
     def _recalled(self, submission: Submission, talk: Talk, said: Said, move: Move) -> Proceeded:
@@ -281,7 +281,7 @@ class Courses:
             return Proceeded(submission, self.course(now), term=move.term)
         own = said.header.referentienummer
         if (vraag := now.vraag(own)) is not None:
-            now = now.with_vraag(replace(vraag, status=Status.BEANTWOORD)).without_termijn(own)
+            now = now.with_vraag(vraag._replace(status=Status.BEANTWOORD)).without_termijn(own)
         at = submission.message.verified.received.at
         module, versie = said.module, said.header.versie
         document = intrekking_bevestiging(

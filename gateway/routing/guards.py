@@ -7,12 +7,11 @@ points at the place in the canonical document.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import islice
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.calendar import AMSTERDAM, Calendar
 from gateway.errors import LARGEST_NUMBER_OF_FINDINGS, Code, Finding, Refusal
@@ -30,8 +29,7 @@ BINDING_PAUSES = frozenset({"MORATORIUM_SMAL", "MORATORIUM_BREED", "MORATORIUM_K
 """Pauses by a court or by law (process.md 6)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """A message in its conversation, as guards and conditions see it.
 
     Attributes:

@@ -6,11 +6,10 @@ the clear, and erased some time after the conversation ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any
+from typing import NamedTuple
 
 import orjson
 
@@ -32,8 +31,7 @@ CLOSES = frozenset({OVERGEDRAGEN, "VORDERING_VOLDAAN", "VORDERING_INGETROKKEN"})
 MOST_PROPOSALS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Kern:
+class Kern(NamedTuple):
     """What was said about claims, amounts and obstacles, newest only.
 
     Attributes:
@@ -62,14 +60,14 @@ class Kern:
     @property
     def empty(self) -> bool:
         """There is nothing to keep."""
-        return self == Kern()
+        return self == NOTHING
 
     def remembered(self, referentienummer: str) -> Kern:
         """With the proposal that counts now as that of a message."""
         earlier = {n: told for n, told in (self.voorstellen or {}).items() if n != referentienummer}
         latest = list(earlier.items())[1 - MOST_PROPOSALS :]
-        return replace(
-            self, voorstellen={**dict(latest), referentienummer: [self.type, self.regels]}
+        return self._replace(
+            voorstellen={**dict(latest), referentienummer: [self.type, self.regels]}
         )
 
     def counting(self, newest_first: Iterable[str]) -> Kern:
@@ -78,7 +76,7 @@ class Kern:
             return self
         found = (self.voorstellen[each] for each in newest_first if each in self.voorstellen)
         soort, regels = next(found, (None, None))
-        return replace(self, type=soort, regels=regels)
+        return self._replace(type=soort, regels=regels)
 
     @property
     def pays(self) -> bool:
@@ -86,10 +84,14 @@ class Kern:
         return any(Decimal(line[0]) > 0 for line in (self.regels or {}).values())
 
 
+NOTHING = Kern()
+"""What is known of a conversation in which nothing was stated yet."""
+
+
 def as_bytes(kern: Kern) -> bytes:
     """As it is sealed."""
-    told = {name: getattr(kern, name) for name in Kern.__dataclass_fields__}
-    return orjson.dumps({name: value for name, value in told.items() if value not in (None, ())})
+    told = zip(kern._fields, kern, strict=True)
+    return orjson.dumps({name: value for name, value in told if value not in (None, ())})
 
 
 def read(content: bytes) -> Kern:
@@ -103,15 +105,15 @@ def read(content: bytes) -> Kern:
 
 def with_opgave(kern: Kern, body: Json) -> Kern:
     """After the creditor stated its claims (SaldoverzoekAntwoord and its twin)."""
-    claims = list(_claims(body))
-    return replace(
-        kern,
-        opgave=tuple(number for number, _ in claims),
-        belemmerd=tuple(number for number, claim in claims if "belemmering" in claim),
-        gesloten=dict.fromkeys(_handed_over(body), OVERGEDRAGEN) or None,
+    vorderingen = body.get("vorderingen", ())
+    claims = _claims(body, vorderingen)
+    return kern._replace(
+        opgave=tuple([number for number, _ in claims]),
+        belemmerd=tuple([number for number, claim in claims if "belemmering" in claim]),
+        gesloten=dict.fromkeys(_handed_over(vorderingen), OVERGEDRAGEN) or None,
         saldo=(body["peildatum"], body.get("geldigTotEnMet")),
         vooraf=body.get("standaardAkkoord"),
-        ibans=_more_ibans(kern, body, *(claim for _, claim in claims)),
+        ibans=_more_ibans(kern, [body, *[claim for _, claim in claims]]),
     )
 
 
@@ -121,12 +123,12 @@ def with_voorstel(kern: Kern, voorstel: Json) -> Kern:
         line["factuurnummerSe"]: [line[member] for member in LINE_MEMBERS]
         for line in voorstel["vorderingen"]
     }
-    return replace(kern, type=voorstel["typeSchuldregeling"], regels=lines)
+    return kern._replace(type=voorstel["typeSchuldregeling"], regels=lines)
 
 
 def with_betaalgegevens(kern: Kern, body: Json) -> Kern:
     """After the creditor said where to pay."""
-    return replace(kern, ibans=_more_ibans(kern, body))
+    return kern._replace(ibans=_more_ibans(kern, [body]))
 
 
 def with_vorderingstatus(kern: Kern, body: Json) -> Kern:
@@ -136,34 +138,37 @@ def with_vorderingstatus(kern: Kern, body: Json) -> Kern:
         return kern
     if status == NIEUWE_VORDERING:
         more = body.get("factuurnummers", ())
-        return replace(kern, opgave=tuple(dict.fromkeys((*kern.opgave, *more))))
+        return kern._replace(opgave=tuple(dict.fromkeys((*kern.opgave, *more))))
     if status not in CLOSES:
         return kern
     named = body.get("factuurnummers", kern.opgave)
-    return replace(
-        kern,
+    return kern._replace(
         opgave=tuple(number for number in kern.opgave if number not in named),
         gesloten={**(kern.gesloten or {}), **dict.fromkeys(named, status)},
     )
 
 
-def _handed_over(body: Json) -> Iterator[str]:
-    for vordering in body.get("vorderingen", ()):
-        if "overdracht" in vordering and "factuurnummerSe" in vordering:
-            yield vordering["factuurnummerSe"]
+def _handed_over(vorderingen: Sequence[Json]) -> list[str]:
+    return [
+        each["factuurnummerSe"]
+        for each in vorderingen
+        if "overdracht" in each and "factuurnummerSe" in each
+    ]
 
 
-def _claims(body: Json) -> Iterator[tuple[str, Json]]:
+def _claims(body: Json, vorderingen: Sequence[Json]) -> list[tuple[str, Json]]:
     """Open claims by the creditor's number, in the order of the message."""
-    if "totaalvordering" in body:
-        yield body["totaalvordering"]["factuurnummerSe"], body["totaalvordering"]
-    for vordering in body.get("vorderingen", ()):
-        if "openstaand" in vordering and "factuurnummerSe" in vordering:
-            yield vordering["factuurnummerSe"], vordering["openstaand"]
+    claims = [
+        (each["factuurnummerSe"], each["openstaand"])
+        for each in vorderingen
+        if "openstaand" in each and "factuurnummerSe" in each
+    ]
+    whole = body.get("totaalvordering")
+    return claims if whole is None else [(whole["factuurnummerSe"], whole), *claims]
 
 
-def _more_ibans(kern: Kern, *places: dict[str, Any]) -> tuple[str, ...]:
-    given = (place["betaalgegevens"]["iban"] for place in places if "betaalgegevens" in place)
+def _more_ibans(kern: Kern, places: Sequence[Json]) -> tuple[str, ...]:
+    given = [each["betaalgegevens"]["iban"] for each in places if "betaalgegevens" in each]
     return tuple(dict.fromkeys((*kern.ibans, *given)))[-MOST_IBANS:]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from gateway.calendar import AMSTERDAM, Calendar
@@ -19,6 +20,9 @@ SHARES: Final = (50, 80)
 
 LONGEST: Final = 1000
 """No term is longer, in its own unit: more is a slip of the pen."""
+
+DAYS_AT_HAND = 1024
+"""So many days that were reckoned are kept: the terms of one time start and end on few days."""
 
 _DAY = timedelta(days=1)
 _OFFICE_OPENS = time(9)
@@ -61,6 +65,7 @@ class Length:
         return f"{text} {_SHIFTS}" if self.verschuift else text
 
     @classmethod
+    @lru_cache(maxsize=DAYS_AT_HAND)
     def read(cls, text: str) -> Length:
         """The length that was written as ``str`` writes it, like ``10 WERKDAG``.
 
@@ -95,7 +100,11 @@ def tot_en_met(length: Length, available: datetime, calendar: Calendar) -> date:
     Args:
         available: When the message became available to its recipient; aware.
     """
-    start = local_day(available)
+    return _last_day(length, local_day(available), calendar)
+
+
+@lru_cache(maxsize=DAYS_AT_HAND)
+def _last_day(length: Length, start: date, calendar: Calendar) -> date:
     match length.eenheid:
         case Unit.WERKDAG:
             return calendar.add_working_days(start, length.aantal)
@@ -106,6 +115,7 @@ def tot_en_met(length: Length, available: datetime, calendar: Calendar) -> date:
     return _first_working_day(last, calendar) if length.verschuift else last
 
 
+@lru_cache(maxsize=DAYS_AT_HAND)
 def ends_at(day: date) -> datetime:
     """When a day ends in Amsterdam, 24:00: the first instant after it, in UTC."""
     return _at(day + _DAY, time())
@@ -119,12 +129,16 @@ def reminders(length: Length, available: datetime, calendar: Calendar) -> tuple[
     working day of the term, or its last day if it has none. In a short term the two may be the
     same.
     """
-    start = local_day(available)
+    return _reminders(length, local_day(available), calendar)
+
+
+@lru_cache(maxsize=DAYS_AT_HAND)
+def _reminders(length: Length, start: date, calendar: Calendar) -> tuple[datetime, datetime]:
     if length.eenheid is Unit.WERKDAG:
         parts = (_share(length.aantal, percent) for percent in SHARES)
         first, second = (calendar.add_working_days(start, part) for part in parts)
     else:
-        last = tot_en_met(length, available, calendar)
+        last = _last_day(length, start, calendar)
         whole = (last - start).days
         days = (start + timedelta(days=_share(whole, percent)) for percent in SHARES)
         first, second = (_within(day, start, last, calendar) for day in days)

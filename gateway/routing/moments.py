@@ -6,9 +6,9 @@ made up for: only the latest counts, so that a restart sends no stale reminders.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from gateway.calendar import Calendar
 from gateway.routing.conversation import OVER, expired, running
@@ -26,8 +26,7 @@ class Wat(StrEnum):
     BEZWAAR_VERSTREKEN = "BEZWAAR_VERSTREKEN"
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """Something that falls due.
 
     Attributes:
@@ -75,9 +74,9 @@ def fire(
         if not due:
             continue
         last = due[-1]
-        reached = replace(termijn, stap=termijn.stap + len(due))
+        reached = termijn._replace(stap=termijn.stap + len(due))
         if last.wat in (Wat.HELFT, Wat.VIER_VIJFDE):
-            reached = replace(reached, herinnerd=(*termijn.herinnerd, now))
+            reached = reached._replace(herinnerd=(*termijn.herinnerd, now))
         stand = stand.with_termijn(reached)
         fired.append(last)
         stand = _after(stand, last, table)

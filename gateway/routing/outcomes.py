@@ -6,7 +6,6 @@ another.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, datetime
 
 from gateway.calendar import Calendar
@@ -32,15 +31,15 @@ def available(
     """
     stap = stand.stap(referentienummer)
     if stap is not None and stap.niet_afgeleverd:
-        stand = stand.with_stap(replace(stap, niet_afgeleverd=False))
+        stand = stand.with_stap(stap._replace(niet_afgeleverd=False))
     vraag = stand.vraag(referentienummer)
     if vraag is not None and vraag.status is Status.NIET_AFGELEVERD:
-        stand = stand.with_vraag(replace(vraag, status=Status.OPEN))
+        stand = stand.with_vraag(vraag._replace(status=Status.OPEN))
     termijn = stand.termijn(referentienummer)
     if termijn is None or termijn.beschikbaar is not None:
         return stand
     last = told or tot_en_met(Length.read(termijn.lengte), at, calendar)
-    return stand.with_termijn(replace(termijn, beschikbaar=at, tot_en_met=last, stap=0))
+    return stand.with_termijn(termijn._replace(beschikbaar=at, tot_en_met=last, stap=0))
 
 
 def not_delivered(stand: Stand, referentienummer: str) -> Stand:
@@ -48,11 +47,11 @@ def not_delivered(stand: Stand, referentienummer: str) -> Stand:
     stap, vraag = stand.stap(referentienummer), stand.vraag(referentienummer)
     termijn = stand.termijn(referentienummer)
     if stap is not None:
-        stand = stand.with_stap(replace(stap, niet_afgeleverd=True))
+        stand = stand.with_stap(stap._replace(niet_afgeleverd=True))
     if vraag is not None and vraag.status is Status.OPEN:
-        stand = stand.with_vraag(replace(vraag, status=Status.NIET_AFGELEVERD))
+        stand = stand.with_vraag(vraag._replace(status=Status.NIET_AFGELEVERD))
     if termijn is not None:
-        stopped = replace(termijn, beschikbaar=None, tot_en_met=None, stap=0)
+        stopped = termijn._replace(beschikbaar=None, tot_en_met=None, stap=0)
         stand = stand.with_termijn(stopped)
     return stand
 
@@ -64,16 +63,16 @@ def undone(stand: Stand, referentienummer: str) -> Stand:
     """
     vraag, stap = stand.vraag(referentienummer), stand.stap(referentienummer)
     if vraag is not None:
-        stand = stand.with_vraag(replace(vraag, status=Status.INGETROKKEN))
+        stand = stand.with_vraag(vraag._replace(status=Status.INGETROKKEN))
     stand = stand.without_termijn(referentienummer)
     if stap is None:
         return stand
     stand, later = _without_stap(stand, stap)
-    stand = replace(stand, merken=stand.merken - set(stap.merkte))
+    stand = stand._replace(merken=stand.merken - set(stap.merkte))
     heir = None if vraag is None else stand.stap(vraag.door or "")
     if heir is not None and referentienummer in heir.verving:
         # What it replaced is replaced by what replaced it.
-        stand = stand.with_stap(replace(heir, verving=(*heir.verving, *stap.verving)))
+        stand = stand.with_stap(heir._replace(verving=(*heir.verving, *stap.verving)))
         stand = _given_over(stand, stap, heir.referentienummer)
     elif not later if vraag is None else vraag.status in _WAITING:
         stand = _given_over(stand, stap, None)
@@ -96,10 +95,10 @@ def _without_stap(stand: Stand, stap: Stap) -> tuple[Stand, bool]:
     before, later = stand.stappen[:place], list(stand.stappen[place + 1 :])
     mover = next((at for at, each in enumerate(later) if each.beweegt), None)
     if stap.beweegt and mover is not None:
-        later[mover] = replace(later[mover], voor=stap.voor)
+        later[mover] = later[mover]._replace(voor=stap.voor)
     elif stap.beweegt:
-        stand = replace(stand, staat=stap.voor, reden=None)
-    return replace(stand, stappen=(*before, *later)), mover is not None
+        stand = stand._replace(staat=stap.voor, reden=None)
+    return stand._replace(stappen=(*before, *later)), mover is not None
 
 
 def _given_over(stand: Stand, stap: Stap, heir: str | None) -> Stand:
@@ -110,7 +109,7 @@ def _given_over(stand: Stand, stap: Stap, heir: str | None) -> Stand:
             continue
         if earlier.door == stap.referentienummer:
             status = Status.VERVANGEN if heir else _open_status(stand, number)
-            stand = stand.with_vraag(replace(earlier, status=status, door=heir))
+            stand = stand.with_vraag(earlier._replace(status=status, door=heir))
     return stand
 
 
@@ -121,8 +120,8 @@ def _unanswered(stand: Stand, number: str, answer: str) -> Stand:
         return stand
     others = [each.referentienummer for each in stand.stappen if each.antwoord_op == number]
     if others:
-        return stand.with_vraag(replace(vraag, door=others[-1]))
-    return stand.with_vraag(replace(vraag, status=_open_status(stand, number), door=None))
+        return stand.with_vraag(vraag._replace(door=others[-1]))
+    return stand.with_vraag(vraag._replace(status=_open_status(stand, number), door=None))
 
 
 def _open_status(stand: Stand, number: str) -> Status:
@@ -137,11 +136,10 @@ def inherited(stand: Stand, old: Oin, new: Oin) -> Stand:
     def now(party: Oin | None) -> Oin | None:
         return new if party == old else party
 
-    return replace(
-        stand,
+    return stand._replace(
         shv=now(stand.shv),
         se=now(stand.se),
-        vragen=tuple(replace(e, vrager=now(e.vrager) or e.vrager) for e in stand.vragen),
-        termijnen=tuple(replace(e, aan_zet=now(e.aan_zet) or e.aan_zet) for e in stand.termijnen),
-        stappen=tuple(replace(e, afzender=now(e.afzender) or e.afzender) for e in stand.stappen),
+        vragen=tuple(e._replace(vrager=now(e.vrager) or e.vrager) for e in stand.vragen),
+        termijnen=tuple(e._replace(aan_zet=now(e.aan_zet) or e.aan_zet) for e in stand.termijnen),
+        stappen=tuple(e._replace(afzender=now(e.afzender) or e.afzender) for e in stand.stappen),
     )

@@ -7,10 +7,10 @@ entry allows is refused, with what to do instead.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gateway.calendar import AMSTERDAM
 from gateway.errors import Code, Finding, Refusal
@@ -23,8 +23,7 @@ BSN = "bsn"
 PARTNER = "partner"
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """One message between two parties, on one Dutch day.
 
     Attributes:
@@ -43,8 +42,7 @@ class Exchange:
         return self.message.current.kind
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(NamedTuple):
     """Who may be acting for the owner of a claim, or be the owner.
 
     Attributes:
@@ -60,6 +58,7 @@ class Rights:
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.policy = policy or read()
+        self._between = lru_cache(maxsize=4096)(self._pairs_between)
 
     def party(
         self,
@@ -75,8 +74,7 @@ class Rights:
         """
         header = message.header
         oin = header.afzender if member == "afzender" else header.ontvanger
-        now = successor(oin, _day(at), directory)
-        if now != oin:
+        if directory.successions and (now := successor(oin, _day(at), directory)) != oin:
             found = self._finding(message, "OPGEVOLGD", "OPGEVOLGD", member, oud=oin, nieuw=now)
             raise Refusal(Code.PARTIJ_OPGEVOLGD, found)
         return directory.parties.get(oin)
@@ -111,22 +109,28 @@ class Rights:
     def _pairs(
         self, message: Canonical, sender: Party, recipient: Party
     ) -> tuple[tuple[str, str], ...]:
-        kind, roles = message.current.kind, self.policy.roles
-        senders = sender.rollen & self.policy.senders(kind).keys()
-        if not senders:
+        kind = message.current.kind
+        pairs = self._between(kind.module, kind.name, sender.rollen, recipient.rollen)
+        if pairs:
+            return pairs
+        if not sender.rollen & self.policy.senders(kind).keys():
             raise Refusal(Code.GEEN_RECHT, self._may_not_send(message, sender))
-        recipients = recipient.rollen & self.policy.recipients(kind)
-        if not recipients:
+        if not recipient.rollen & self.policy.recipients(kind):
             raise Refusal(Code.GEEN_RECHT, self._may_not_get(message, recipient))
-        pairs = tuple(
+        found = self._finding(message, "RECHT_ZELFDE_KANT", "ZELFDE_KANT", "ontvanger")
+        raise Refusal(Code.GEEN_RECHT, found)
+
+    def _pairs_between(
+        self, module: str, name: str, sender: frozenset[str], recipient: frozenset[str]
+    ) -> tuple[tuple[str, str], ...]:
+        said, roles = (module, name), self.policy.roles
+        senders = sender & self.policy.sends.get(said, {}).keys()
+        recipients = recipient & self.policy.gets.get(said, frozenset())
+        return tuple(
             (one, other)
             for one, other in product(sorted(senders), sorted(recipients))
             if roles[one].side != roles[other].side
         )
-        if not pairs:
-            found = self._finding(message, "RECHT_ZELFDE_KANT", "ZELFDE_KANT", "ontvanger")
-            raise Refusal(Code.GEEN_RECHT, found)
-        return pairs
 
     def _may_not_send(self, message: Canonical, sender: Party) -> Finding:
         kind = message.current.kind
@@ -160,8 +164,9 @@ class Rights:
     def _mandate(self, exchange: Exchange) -> None:
         """Who acts for another says for whom, and is authorised to; so it is for whom it names."""
         namens, actors = exchange.message.header.namens, self._actors(exchange)
-        if any(_may_act(actor, namens, exchange) for actor in actors):
-            return
+        for actor in actors:
+            if _may_act(actor, namens, exchange):
+                return
         named = namens is not None and any(actor.oin != namens for actor in actors)
         rule = "MACHTIGING_ONTBREEKT" if named else "NAMENS_ONTBREEKT"
         found = self._finding(exchange.message, rule, rule, "namens", houder=actors[0].oin)

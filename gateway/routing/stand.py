@@ -2,15 +2,17 @@
 
 A ``Stand`` holds what the rules need to know of the past and nothing else: states, message
 numbers, instants. It names no person and no amount (those are in the sealed ``Kern``).
+
+Everything here is a tuple with names: as unchangeable as a frozen dataclass, and made in a
+fraction of the time, which every message does many times.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -43,8 +45,7 @@ class Soort(StrEnum):
     BEZWAAR = "bezwaar"
 
 
-@dataclass(frozen=True, slots=True)
-class Vraag:
+class Vraag(NamedTuple):
     """A message that asks for an answer.
 
     Attributes:
@@ -59,8 +60,7 @@ class Vraag:
     door: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Termijn:
+class Termijn(NamedTuple):
     """A term that runs, or will run once the message is available to who must act.
 
     Attributes:
@@ -87,8 +87,7 @@ class Termijn:
     herinnerd: tuple[datetime, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Stap:
+class Stap(NamedTuple):
     """A message that moved the conversation, with what undoes it.
 
     Attributes:
@@ -113,8 +112,14 @@ class Stap:
     merkte: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Stand:
+_E = TypeVar("_E", bound=Vraag | Termijn | Stap)
+
+_STATUSES = {each.value: each for each in Status}
+_SOORTEN = {each.value: each for each in Soort}
+_SINCE = Termijn._fields.index("beschikbaar")
+
+
+class Stand(NamedTuple):
     """Everything that the rules remember of a conversation.
 
     Attributes:
@@ -151,8 +156,10 @@ class Stand:
 
     def vraag(self, referentienummer: str | None) -> Vraag | None:
         """The question of this number."""
-        found = (each for each in self.vragen if each.referentienummer == referentienummer)
-        return next(found, None)
+        for each in self.vragen:
+            if each.referentienummer == referentienummer:
+                return each
+        return None
 
     def open_vragen(self, soorten: Sequence[str] = ()) -> Iterator[Vraag]:
         """Questions that wait for an answer, oldest first; of these kinds, or of all."""
@@ -162,74 +169,50 @@ class Stand:
 
     def termijn(self, referentienummer: str) -> Termijn | None:
         """The term that a message started and that still runs."""
-        found = (each for each in self.termijnen if each.referentienummer == referentienummer)
-        return next(found, None)
+        for each in self.termijnen:
+            if each.referentienummer == referentienummer:
+                return each
+        return None
 
     def stap(self, referentienummer: str) -> Stap | None:
         """The step of this number."""
-        found = (each for each in self.stappen if each.referentienummer == referentienummer)
-        return next(found, None)
+        for each in self.stappen:
+            if each.referentienummer == referentienummer:
+                return each
+        return None
 
     def with_vraag(self, changed: Vraag) -> Stand:
-        """This with one question as it is now."""
-        others = tuple(
-            changed if each.referentienummer == changed.referentienummer else each
-            for each in self.vragen
-        )
-        known = any(each.referentienummer == changed.referentienummer for each in self.vragen)
-        return self._with(vragen=others if known else _shortened((*others, changed)))
+        """This with one question as it is now, or added."""
+        vragen = _with(self.vragen, changed)
+        if len(vragen) > max(len(self.vragen), LONGEST_PAST):
+            vragen = _shortened(vragen)
+        return self._replace(vragen=vragen)
 
     def with_termijn(self, changed: Termijn) -> Stand:
         """This with one term as it is now, or added."""
-        if self.termijn(changed.referentienummer) is None:
-            return self._with(termijnen=(*self.termijnen, changed))
-        termijnen = tuple(
-            changed if each.referentienummer == changed.referentienummer else each
-            for each in self.termijnen
-        )
-        return self._with(termijnen=termijnen)
+        return self._replace(termijnen=_with(self.termijnen, changed))
 
     def without_termijn(self, referentienummer: str) -> Stand:
         """This without the term that a message started."""
         left = tuple(e for e in self.termijnen if e.referentienummer != referentienummer)
-        return self._with(termijnen=left)
+        return self._replace(termijnen=left)
 
-    def with_stap(self, added: Stap) -> Stand:
-        """This with one more step, or with a step as it is now."""
-        if self.stap(added.referentienummer) is not None:
-            stappen = tuple(
-                added if each.referentienummer == added.referentienummer else each
-                for each in self.stappen
-            )
-        else:
-            stappen = (*self.stappen, added)[-LONGEST_PAST:]
-        return self._with(stappen=stappen)
+    def with_stap(self, changed: Stap) -> Stand:
+        """This with one step as it is now, or added."""
+        return self._replace(stappen=_with(self.stappen, changed)[-LONGEST_PAST:])
 
-    def _with(
-        self,
-        vragen: tuple[Vraag, ...] | None = None,
-        termijnen: tuple[Termijn, ...] | None = None,
-        stappen: tuple[Stap, ...] | None = None,
-    ) -> Stand:
-        """As ``dataclasses.replace``, which takes three times as long, several times a message."""
-        return Stand(
-            self.staat,
-            self.shv,
-            self.se,
-            self.reden,
-            self.merken,
-            self.vragen if vragen is None else vragen,
-            self.termijnen if termijnen is None else termijnen,
-            self.stappen if stappen is None else stappen,
-            self.vervolg,
-        )
+
+def _with(known: tuple[_E, ...], changed: _E) -> tuple[_E, ...]:
+    """These with the one of its number as it is now, or added as the last."""
+    for place, each in enumerate(known):
+        if each.referentienummer == changed.referentienummer:
+            return (*known[:place], changed, *known[place + 1 :])
+    return (*known, changed)
 
 
 def _shortened(vragen: tuple[Vraag, ...]) -> tuple[Vraag, ...]:
     """Without the oldest closed ones beyond what is remembered; open ones always stay."""
     excess = len(vragen) - LONGEST_PAST
-    if excess <= 0:
-        return vragen
     closed = [e.referentienummer for e in vragen if e.status is not Status.OPEN][:excess]
     return tuple(each for each in vragen if each.referentienummer not in closed)
 
@@ -242,14 +225,14 @@ def as_text(stand: Stand) -> str:
     if stand.merken:
         told["merken"] = sorted(stand.merken)
     if stand.vragen:
-        told["vragen"] = list(map(_vraag_row, stand.vragen))
+        told["vragen"] = stand.vragen
     if stand.termijnen:
-        told["termijnen"] = list(map(_termijn_row, stand.termijnen))
+        told["termijnen"] = [_termijn_row(each) for each in stand.termijnen]
     if stand.stappen:
-        told["stappen"] = list(map(_stap_row, stand.stappen))
+        told["stappen"] = stand.stappen
     if stand.vervolg:
-        told["vervolg"] = list(stand.vervolg)
-    return orjson.dumps(told).decode()
+        told["vervolg"] = stand.vervolg
+    return orjson.dumps(told, default=tuple).decode()  # a question and a step: their members
 
 
 def read(text: str | None) -> Stand:
@@ -258,32 +241,22 @@ def read(text: str | None) -> Stand:
         return Stand()
     told = orjson.loads(text)
     return Stand(
-        staat=told["staat"],
-        shv=told["shv"],
-        se=told["se"],
-        reden=told.get("reden"),
-        merken=frozenset(told.get("merken", ())),
-        vragen=tuple(_vraag(each) for each in told.get("vragen", ())),
-        termijnen=tuple(_termijn(each) for each in told.get("termijnen", ())),
-        stappen=tuple(_stap(each) for each in told.get("stappen", ())),
-        vervolg=tuple(told.get("vervolg", ())),
+        told["staat"],
+        told["shv"],
+        told["se"],
+        told.get("reden"),
+        frozenset(told.get("merken", ())),
+        tuple([_vraag(*each) for each in told.get("vragen", ())]),
+        tuple([_termijn(*each) for each in told.get("termijnen", ())]),
+        tuple([_stap(*each) for each in told.get("stappen", ())]),
+        tuple(told.get("vervolg", ())),
     )
-
-
-def _vraag_row(each: Vraag) -> tuple[Any, ...]:
-    return each.referentienummer, each.soort, each.vrager, each.status.value, each.door
 
 
 def _termijn_row(each: Termijn) -> tuple[Any, ...]:
     since, last = each.beschikbaar, each.tot_en_met
     return (
-        each.soort.value,
-        each.referentienummer,
-        each.berichtsoort,
-        each.module,
-        each.versie,
-        each.aan_zet,
-        each.lengte,
+        *each[:_SINCE],
         None if since is None else instant(since),
         None if last is None else last.isoformat(),
         each.stap,
@@ -291,55 +264,38 @@ def _termijn_row(each: Termijn) -> tuple[Any, ...]:
     )
 
 
-def _stap_row(each: Stap) -> tuple[Any, ...]:
-    return (
-        each.referentienummer,
-        each.soort,
-        each.afzender,
-        each.voor,
-        each.na,
-        each.antwoord_op,
-        each.verving,
-        each.niet_afgeleverd,
-        each.beweegt,
-        each.merkte,
-    )
+def _vraag(number: str, soort: str, vrager: Oin, status: str, door: str | None) -> Vraag:
+    return Vraag(number, soort, vrager, _STATUSES[status], door)
 
 
-def _vraag(told: list[Any]) -> Vraag:
-    number, soort, vrager, status, door = told
-    return Vraag(number, soort, vrager, Status(status), door)
-
-
-def _stap(told: list[Any]) -> Stap:
+def _stap(*told: Any) -> Stap:
     number, soort, afzender, voor, na, antwoord_op, verving, niet_afgeleverd, beweegt, *more = told
     return Stap(
-        referentienummer=number,
-        soort=soort,
-        afzender=afzender,
-        voor=voor,
-        na=na,
-        antwoord_op=antwoord_op,
-        verving=tuple(verving),
-        niet_afgeleverd=bool(niet_afgeleverd),
-        beweegt=bool(beweegt),
-        merkte=tuple(more[0]) if more else (),
+        number,
+        soort,
+        afzender,
+        voor,
+        na,
+        antwoord_op,
+        tuple(verving),
+        niet_afgeleverd,
+        beweegt,
+        tuple(more[0]) if more else (),
     )
 
 
-def _termijn(told: list[Any]) -> Termijn:
-    soort, number, kind, module, versie, aan_zet, lengte, beschikbaar, tot_en_met, *moments = told
-    stap, herinnerd = moments
+def _termijn(soort: str, *told: Any) -> Termijn:
+    number, kind, module, versie, aan_zet, lengte, since, last, stap, herinnerd = told
     return Termijn(
-        soort=Soort(soort),
-        referentienummer=number,
-        berichtsoort=kind,
-        module=module,
-        versie=versie,
-        aan_zet=aan_zet,
-        lengte=lengte,
-        beschikbaar=None if beschikbaar is None else datetime.fromisoformat(beschikbaar),
-        tot_en_met=None if tot_en_met is None else date.fromisoformat(tot_en_met),
-        stap=stap,
-        herinnerd=tuple(datetime.fromisoformat(each) for each in herinnerd),
+        _SOORTEN[soort],
+        number,
+        kind,
+        module,
+        versie,
+        aan_zet,
+        lengte,
+        None if since is None else datetime.fromisoformat(since),
+        None if last is None else date.fromisoformat(last),
+        stap,
+        tuple(map(datetime.fromisoformat, herinnerd)),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -179,7 +178,7 @@ def agreed(**change: Any) -> Kern:
         regels=lines_of("RegelingGeaccordeerd"),
         ibans=("NL59VRBD0300065264",),
     )
-    return replace(kern, **change)
+    return kern._replace(**change)
 
 
 def after(stand: Stand, *messages: tuple[str, Json]) -> tuple[Stand, Kern]:

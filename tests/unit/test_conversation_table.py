@@ -340,7 +340,7 @@ def test_a_statement_may_be_corrected_until_the_arrangement_was_accepted(staat: 
     )
 
     assert ("verouderd" in made.stand.merken) == (staat in AFTER_A_PROPOSAL)
-    assert made.stand.vraag("Saldoverzoek") == replace(answered, door="nieuw")
+    assert made.stand.vraag("Saldoverzoek") == answered._replace(door="nieuw")
     assert made.stand.staat == ("SALDO_ONTVANGEN" if staat in BEFORE_A_PROPOSAL else staat)
 
 
@@ -368,7 +368,7 @@ def test_a_correction_names_the_answer_that_it_replaces() -> None:
 @pytest.mark.parametrize("staat", ["AKKOORD", "AKKOORD_VOORLOPIG"])
 def test_a_new_proposal_takes_the_agreement_away_and_both_are_told(staat: str) -> None:
     stand, _ = after(Stand(), ("Saldoverzoek", {"number": "s"}))
-    stand = replace(stand, staat=staat)
+    stand = stand._replace(staat=staat)
 
     made = move("Betaalvoorstel", stand, vervangt="s")
 
@@ -408,7 +408,7 @@ def test_without_consent_that_holds_a_proposal_is_only_a_proposal(
     kern: Any, change: Any, marks: tuple[str, ...], day: date, *, objection: bool
 ) -> None:
     stand = standing("SALDO_ONTVANGEN_VOORAF_AKKOORD", merken=frozenset(marks))
-    how: dict[str, Any] = {"kern": replace(CONSENTED, **kern), "day": day, "objection": objection}
+    how: dict[str, Any] = {"kern": CONSENTED._replace(**kern), "day": day, "objection": objection}
 
     made = move("Betaalvoorstel", stand, change=change, **how)
     at_once = refusal("RegelingGeaccordeerd", stand, **how)
@@ -428,7 +428,7 @@ def test_without_consent_that_holds_a_proposal_is_only_a_proposal(
 def test_consent_holds_up_to_its_last_day_and_from_its_minimum(kern: Any, day: date) -> None:
     stand = standing("SALDO_ONTVANGEN_VOORAF_AKKOORD")
 
-    made = move("Betaalvoorstel", stand, kern=replace(CONSENTED, **kern), day=day)
+    made = move("Betaalvoorstel", stand, kern=CONSENTED._replace(**kern), day=day)
 
     assert made.stand.staat == "AKKOORD"
 
@@ -453,7 +453,7 @@ def test_an_objection_counts_until_its_term_is_over_also_before_the_clock_came_b
 
 
 def test_the_arrangement_waits_for_the_term_for_objections_and_no_longer() -> None:
-    kern = replace(CONSENTED, type="SK", regels=lines_of("RegelingGeaccordeerd"))
+    kern = CONSENTED._replace(type="SK", regels=lines_of("RegelingGeaccordeerd"))
 
     too_soon = refusal(
         "RegelingGeaccordeerd", provisional(), kern=kern, at=LAST_INSTANT - timedelta(seconds=1)
@@ -556,8 +556,8 @@ def test_only_claims_that_the_creditor_stated_are_proposed_for(
     soort: str, staat: str, inside: str
 ) -> None:
     stand, _ = after(Stand(), ("Saldoverzoek", {"number": "s"}))
-    stand = replace(stand, staat=staat)
-    refused_step = replace(stand.stappen[0], referentienummer="n", soort="BetaalvoorstelAntwoord")
+    stand = stand._replace(staat=staat)
+    refused_step = stand.stappen[0]._replace(referentienummer="n", soort="BetaalvoorstelAntwoord")
     stand = stand.with_stap(refused_step)
 
     refused = refusal(soort, stand, cross="n", kern=agreed(opgave=("E-2025-0117",)))
@@ -571,7 +571,7 @@ def test_only_claims_that_the_creditor_stated_are_proposed_for(
 
 def test_a_second_look_is_asked_at_a_refusal_or_a_proposal_that_expired() -> None:
     stand, _ = after(Stand(), ("Saldoverzoek", {"number": "s"}))
-    stand = replace(stand, staat="AFGEWEZEN")
+    stand = stand._replace(staat="AFGEWEZEN")
 
     for cross in (None, "s", "elders"):
         refused = refusal("Heroverweging", stand, cross=cross)
@@ -603,7 +603,7 @@ def test_only_a_settlement_that_pays_as_it_goes_is_calculated_again() -> None:
 
 
 def granted(until: str, *, by: Oin = SHV, fired: int = 0) -> Stand:
-    stand = replace(OVERDUE, termijnen=(replace(term("Saldoverzoek"), stap=fired),))
+    stand = OVERDUE._replace(termijnen=(term("Saldoverzoek")._replace(stap=fired),))
     change = {"uitstelTotEnMet": until}
     return move("StatusberichtShv", stand, als="UITSTEL_VERLEEND", by=by, change=change).stand
 
@@ -943,7 +943,7 @@ OTHER_TYPE = {"voorstel": {"typeSchuldregeling": "SA"}}
 def test_of_many_proposals_the_latest_are_remembered() -> None:
     kern = agreed()
     for number in range(20):
-        kern = replace(kern, type=str(number)).remembered(str(number))
+        kern = kern._replace(type=str(number)).remembered(str(number))
 
     assert len(kern.voorstellen or {}) == MOST_PROPOSALS
     assert read_kern(as_bytes(kern)) == kern
@@ -953,7 +953,7 @@ def test_of_many_proposals_the_latest_are_remembered() -> None:
 
 def test_an_enquiry_taken_back_moves_nothing() -> None:
     asked = move("Navraag", OVERDUE, number="n", by=SE).stand
-    expired = replace(asked, staat="SALDO_VERLOPEN")
+    expired = asked._replace(staat="SALDO_VERLOPEN")
 
     assert undone(expired, "n").staat == "SALDO_VERLOPEN"
 

@@ -76,7 +76,7 @@ def a_proof(entry: bytes, size: int = 3, place: int = 1) -> Proof:
     leaves = [leaf(SALT, b"another %d" % number) for number in range(size)]
     leaves[place] = leaf(SALT, entry)
     levels = tree(leaves)
-    signed = Signed(a_checkpoint(size, levels[-1][0]), "kid", b"\x01" * 70)
+    signed = Signed(a_checkpoint(size, levels[-1][0]), "k" * 43, b"\x01" * 70)
     return Proof(SALT, place, path(levels, place), signed)
 
 

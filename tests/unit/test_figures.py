@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -332,7 +331,7 @@ def test_terms_are_shown_from_five_working_days_before_their_end() -> None:
 def test_an_objection_and_what_was_answered_are_nobodys_turn() -> None:
     objection = standing(Status.OPEN, na="AKKOORD_VOORLOPIG")
     (termijn,) = objection.termijnen
-    stand = replace(objection, termijnen=(replace(termijn, soort=Soort.BEZWAAR),))
+    stand = objection._replace(termijnen=(termijn._replace(soort=Soort.BEZWAAR),))
 
     assert list(digest.terms_of("c", stand, LAST, CALENDAR)) == []
     assert list(digest.terms_of("c", standing(Status.BEANTWOORD), LAST, CALENDAR)) == []

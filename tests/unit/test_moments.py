@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
@@ -40,7 +39,7 @@ def running(since: datetime, length: str = "10 WERKDAG", soort: Soort = Soort.AN
     """A question that became available then, with a term of that length."""
     kind = "Saldoverzoek" if soort is Soort.ANTWOORD else "Betaalvoorstel"
     staat = "SALDO_GEVRAAGD" if soort is Soort.ANTWOORD else "AKKOORD_VOORLOPIG"
-    waiting = replace(term("v", None, soort=soort, kind=kind), lengte=length)
+    waiting = term("v", None, soort=soort, kind=kind)._replace(lengte=length)
     stand = standing(staat, question(kind, number="v"), termijnen=(waiting,))
     return available(stand, "v", since, PLAIN)
 
@@ -110,9 +109,8 @@ def test_a_term_of_one_day_reminds_once() -> None:
 
 def test_moments_of_several_questions_fire_each_for_itself() -> None:
     first = running(NOON)
-    other = replace(of(first), referentienummer="n", berichtsoort="Navraag")
-    stand = replace(
-        first,
+    other = of(first)._replace(referentienummer="n", berichtsoort="Navraag")
+    stand = first._replace(
         vragen=(*first.vragen, question("Navraag", number="n")),
         termijnen=(*first.termijnen, other),
     )
@@ -127,14 +125,14 @@ def test_moments_of_several_questions_fire_each_for_itself() -> None:
 @pytest.mark.parametrize("status", [each for each in Status if each is not Status.OPEN])
 def test_a_question_that_is_not_open_fires_nothing(status: Status) -> None:
     stand = running(NOON)
-    closed = replace(stand, vragen=(question("Saldoverzoek", number="v", status=status),))
+    closed = stand._replace(vragen=(question("Saldoverzoek", number="v", status=status),))
 
     assert next_moment(closed, PLAIN) is None
     assert fired_by(closed, amsterdam(2027, 1, 1)) == []
 
 
 def test_after_the_end_nothing_fires() -> None:
-    ended = replace(running(NOON), staat="BEEINDIGD")
+    ended = running(NOON)._replace(staat="BEEINDIGD")
 
     assert next_moment(ended, PLAIN) is None
     assert fired_by(ended, amsterdam(2027, 1, 1)) == []
@@ -194,15 +192,15 @@ def test_a_withdrawn_answer_reopens_its_question_with_the_old_date(
 
 
 def test_the_helper_has_one_term_for_its_proposal_that_of_the_newest_statement() -> None:
-    first = replace(term("a", soort=Soort.VOORSTEL, kind="SaldoverzoekAntwoord", turn=SHV))
-    newer = replace(first, referentienummer="b", tot_en_met=date(2026, 3, 20))
+    first = term("a", soort=Soort.VOORSTEL, kind="SaldoverzoekAntwoord", turn=SHV)
+    newer = first._replace(referentienummer="b", tot_en_met=date(2026, 3, 20))
     stand = standing("SALDO_ONTVANGEN", termijnen=(first, newer))
 
     stand, fired = fire(stand, amsterdam(2026, 4, 1), PLAIN, TABLE)
 
     assert [each.termijn.referentienummer for each in fired] == ["b"]
     assert stand.staat == "SALDO_ONTVANGEN"
-    assert next_moment(replace(stand, staat="VOORSTEL_GEDAAN"), PLAIN) is None
+    assert next_moment(stand._replace(staat="VOORSTEL_GEDAAN"), PLAIN) is None
 
 
 def test_the_end_of_the_term_for_objections_makes_the_consent_count() -> None:
@@ -219,7 +217,7 @@ def test_the_end_of_the_term_for_objections_makes_the_consent_count() -> None:
 
 
 def test_a_term_for_objections_fires_only_while_the_consent_is_provisional() -> None:
-    objected = replace(running(NOON, "5 WERKDAG", Soort.BEZWAAR), staat="AFGEWEZEN")
+    objected = running(NOON, "5 WERKDAG", Soort.BEZWAAR)._replace(staat="AFGEWEZEN")
 
     assert next_moment(objected, PLAIN) is None
 

@@ -41,12 +41,12 @@ def term(soort: Soort = Soort.ANTWOORD, turn: Oin = SE, **changes: Any) -> Termi
     made = Termijn(
         soort, Q, "Saldoverzoek", "schuldregeling", "2.0", turn, "10 WERKDAG", ASKED_AT, LAST
     )
-    return replace(made, **changes)
+    return made._replace(**changes)
 
 
 def stand(staat: str = "SALDO_VERLOPEN", **changes: Any) -> Stand:
     asked = Stand(staat, SHV, SE, vragen=(Vraag(Q, "Saldoverzoek", SHV),), termijnen=(term(),))
-    return replace(asked, **changes)
+    return asked._replace(**changes)
 
 
 def seen(now: Stand, party: Oin = SHV, *berichten: Bericht, modules: Any = None) -> View:
@@ -250,7 +250,7 @@ QUESTION = Asked(
     term="10 WERKDAG",
     available_at=ASKED_AT,
 )
-NOT_BEGUN = replace(term(), beschikbaar=None, tot_en_met=None)
+NOT_BEGUN = term()._replace(beschikbaar=None, tot_en_met=None)
 
 
 def state(asked: Asked = QUESTION, *, at: datetime = NOW, soort: str | None = None) -> Any:
