@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import ssl
 import time
-import uuid
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -29,6 +29,7 @@ from gateway.adapters.clock import Clock, clock_of
 from gateway.adapters.courier import Courier, Pace
 from gateway.adapters.directory_watch import DirectoryWatch
 from gateway.adapters.egress import Egress, SystemResolver
+from gateway.adapters.handover import Handover, Way
 from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
 from gateway.adapters.ledger.writer import Writer
@@ -37,7 +38,6 @@ from gateway.adapters.news import News
 from gateway.adapters.no_broker import NoBroker
 from gateway.adapters.push_out import PushOut
 from gateway.adapters.quota import Quota
-from gateway.adapters.rabbitmq.roles import Broker
 from gateway.adapters.refusals import RefusalLog
 from gateway.adapters.rest_in.body import Bodies
 from gateway.adapters.rest_in.factory import admin_app, parties_app
@@ -81,8 +81,10 @@ Task = Callable[[], Coroutine[Any, Any, None]]
 
 
 def draw() -> str:
-    """A fresh identifier."""
-    return str(uuid.uuid4())
+    """A fresh identifier: a random UUID (RFC 9562, version 4)."""
+    drawn = os.urandom(16).hex()  # as uuid4 makes it, without an object in between
+    variant = "89ab"[int(drawn[16], 16) & 3]
+    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{variant}{drawn[17:20]}-{drawn[20:]}"
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,12 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
         ledger = open_ledger(settings.ledger, keyring, clock=clock)
         stack.callback(ledger.close)
         ledger.follow_keys()
-        broker = Broker(settings.broker, settings.oin) if settings.broker else None
+        broker = None
+        if settings.broker:
+            # a gateway without queues need not load what speaks with a broker
+            from gateway.adapters.rabbitmq.roles import Broker  # noqa: PLC0415
+
+            broker = Broker(settings.broker, settings.oin)
 
         async def follow(directory: Directory) -> None:
             if broker is not None:
@@ -138,7 +145,8 @@ async def built(settings: Settings) -> AsyncIterator[Gateway]:
         await watch.refresh()
         if broker is not None:
             await stack.enter_async_context(broker.connected(services, settings.roles))
-        couriers = _couriers(services, broker, stack)
+        queue = (broker.queue_out, broker.healthy) if broker else None
+        couriers = _couriers(services, queue, stack)
         shared = settings.port == settings.admin_port
         healthy = broker.healthy if broker else _no_broker
         yield Gateway(
@@ -192,7 +200,8 @@ def _services(
 
     async def record(submission: Submission) -> Receipt:
         receipt = await writer.record(submission)
-        news.ring()
+        if not receipt.all_lent:
+            news.ring()
         return receipt
 
     async def refuse(entries: Sequence[RefusalEntry]) -> None:
@@ -231,8 +240,16 @@ def _services(
     )
 
 
-def _couriers(services: Services, broker: Broker | None, stack: AsyncExitStack) -> list[Courier]:
-    """Role bezorgen: one courier per channel, so that a slow one delays no other."""
+def _couriers(
+    services: Services,
+    queue: tuple[ChannelOut, Callable[[], bool]] | None,
+    stack: AsyncExitStack,
+) -> list[Courier]:
+    """Role bezorgen: one courier per channel, so that a slow one delays no other.
+
+    Args:
+        queue: The channel of that name, and whether it works now; None without a broker.
+    """
     if "bezorgen" not in services.settings.roles:
         return []
     resolver = SystemResolver()
@@ -242,15 +259,15 @@ def _couriers(services: Services, broker: Broker | None, stack: AsyncExitStack) 
     stack.push_async_callback(push.aclose)
     ways: dict[Channel, ChannelOut] = {
         Channel.PUSH: push,
-        Channel.QUEUE: broker.queue_out if broker else NoBroker(),
+        Channel.QUEUE: queue[0] if queue else NoBroker(),
     }
     always = LedgerWork(services.writer, services.ledger)
     work = {Channel.PUSH: always, Channel.QUEUE: always}
-    if broker is not None:
-        work[Channel.QUEUE] = LedgerWork(services.writer, services.ledger, broker.healthy)
+    if queue is not None:
+        work[Channel.QUEUE] = LedgerWork(services.writer, services.ledger, queue[1])
     line = replace(services.line, channels=ways)
-    return [
-        Courier(
+    couriers = {
+        channel: Courier(
             work[channel],
             partial(dispatch, line=line),
             channels=frozenset({channel}),
@@ -259,7 +276,12 @@ def _couriers(services: Services, broker: Broker | None, stack: AsyncExitStack) 
             pace=PACES[channel],
         )
         for channel in ways
-    ]
+    }
+    # Not to a push: should this process end, what it was given waits for the end of a lease,
+    # and only that of a queue is short.
+    at_once = Way(couriers[Channel.QUEUE], work[Channel.QUEUE].passable)
+    services.writer.hand_to(Handover({Channel.QUEUE: at_once}))
+    return list(couriers.values())
 
 
 async def _wake(couriers: Sequence[Courier], news: News) -> None:

@@ -282,11 +282,15 @@ class Receipt:
     Attributes:
         document: The Ontvangstbevestiging as canonical JSON, UTF-8.
         repeated: True when the message was recorded before.
+        lent: Deliveries that came with it, where who recorded it takes them at once.
+        all_lent: Nothing else came with it for which somebody must look.
     """
 
     referentienummer: str
     document: bytes
     repeated: bool
+    lent: tuple[Delivery, ...] = ()
+    all_lent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

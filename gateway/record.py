@@ -70,6 +70,11 @@ Refusal.
 Outcome = Receipt | Refusal
 """What became of one submission of a batch."""
 
+AtOnce = Callable[[Channel, Oin, int], datetime | None]
+"""Until when a delivery on this channel, to this party, of so many bytes is lent the moment that
+it is recorded; None where it waits until a courier asks for it.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class RefusalEntry:
@@ -310,13 +315,23 @@ class Ledger(Protocol):
     the database does not answer, and then nothing of the call was recorded.
     """
 
-    def record(self, batch: Sequence[Submission], admit: Admit, at: datetime) -> list[Outcome]:
+    def record(
+        self,
+        batch: Sequence[Submission],
+        admit: Admit,
+        at: datetime,
+        at_once: AtOnce | None = None,
+    ) -> list[Outcome]:
         """Keep each submission once, with its delivery; outcomes in order.
 
         A repeat (same sender and referentienummer, same digest) gets the first
         receipt byte for byte without ``admit``; another digest is BERICHT_CONFLICT.
         Else ``admit`` decides. One refused or repeated message never fails its batch,
         nor do two of the same id within one batch or in two processes at once.
+
+        Args:
+            at_once: Asked of each delivery that may go now: who lends it here finds it in its
+                receipt, as ``lease`` would have given it, and need not ask for it.
         """
         ...
 
@@ -360,8 +375,14 @@ class Ledger(Protocol):
         limit: int,
         channels: frozenset[Channel],
         closed: frozenset[Oin] = frozenset(),
+        look: bool = True,
     ) -> list[Delivery]:
-        """``conclude`` and then ``lease``, in one transaction."""
+        """``conclude`` and then ``lease``, in one transaction.
+
+        Args:
+            look: False where nothing else is due, as far as the caller knows: then only what
+                a conclusion let go makes it look.
+        """
         ...
 
     def next_due(self, channels: frozenset[Channel]) -> datetime | None:

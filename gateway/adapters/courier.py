@@ -17,7 +17,8 @@ from functools import partial
 from typing import Protocol
 
 from gateway.adapters.breaker import Breaker
-from gateway.delivery import Conclusion
+from gateway.adapters.handover import Room
+from gateway.delivery import Conclusion, State
 from gateway.errors import Fault, GatewayError
 from gateway.message import Channel, Delivery, Oin
 
@@ -54,8 +55,14 @@ class Work(Protocol):
         limit: int,
         channels: frozenset[Channel],
         closed: frozenset[Oin],
+        look: bool,
     ) -> Sequence[Delivery]:
-        """``conclude`` and then ``lease``, as one: after a Fault neither was done."""
+        """``conclude`` and then ``lease``, as one: after a Fault neither was done.
+
+        Args:
+            look: False where nothing else is due: then it leases only if a conclusion let
+                something go.
+        """
         ...
 
     async def next_due(self, channels: frozenset[Channel]) -> datetime | None:
@@ -101,6 +108,11 @@ class Pace:
     longest_backoff: timedelta = timedelta(seconds=30)
     last_tries: int = 5
 
+    @property
+    def lease(self) -> timedelta:
+        """How long what is taken belongs to this courier."""
+        return self.attempt + self.margin
+
     def backoff(self, faults: int) -> timedelta:
         """How long to leave the ledger alone after so many faults in a row (1 or more)."""
         return min(self.longest_backoff, timedelta(seconds=0.25 * 2.0 ** min(faults, 20)))
@@ -133,15 +145,49 @@ class Courier:
         self._per_party: Counter[Oin] = Counter()
         self._known: list[Conclusion] = []
         self._faults = 0
+        self._hinted, self._looked = True, False
+        self._look_at = now()
+        self._ended = False
+        self._room: Room | None = None
 
     def hint(self) -> None:
         """There may be work: a commit just made a delivery."""
+        self._hinted = True
         self._news.set()
 
     def stop(self) -> None:
         """Take nothing more; ``run`` returns when what is under way is written."""
+        self._room = None
         self._stopping.set()
         self._news.set()
+
+    @property
+    def room(self) -> Room | None:
+        """What it could take at once; see ``handover.Taker``."""
+        return self._room
+
+    def take(self, lent: Sequence[Delivery]) -> None:
+        """Begin attempts on what was lent to this courier as it was recorded.
+
+        One that has ended leaves them: their leases run out.
+        """
+        if self._ended:
+            return
+        for delivery in lent:
+            self._start(delivery)
+        self._look_around()
+
+    def _look_around(self) -> None:
+        if self._stopping.is_set():
+            return
+        now = self._now()
+        self._room = Room(
+            slots=self._pace.slots - self._per_party.total(),
+            per_party=self._pace.per_party,
+            under_way=self._per_party,
+            shut=self._breaker.closed_for(now) | self._breaker.on_trial(now),
+            lease=self._pace.lease,
+        )
 
     async def run(self) -> None:
         """Deliver until ``stop``.
@@ -157,6 +203,7 @@ class Courier:
                 await self._turn()
             await self._finish()
         finally:
+            self._ended, self._room = True, None
             await self._abandon()
 
     async def _abandon(self) -> None:
@@ -171,9 +218,11 @@ class Courier:
             idle = NONE if self._known else await self._until_due()
         except Fault as fault:
             self._faults += 1
+            self._hinted = True
             await self._leave_alone(fault)
             return
         self._faults = 0
+        self._look_around()
         if idle > NONE:
             await self._wait(self._news, idle)
 
@@ -194,13 +243,14 @@ class Courier:
         # one trial for each half-open party, before anything else can take its turn
         for _ in self._breaker.on_trial(self._now()):
             await self._take(1, self._breaker.closed_for(self._now()))
-        more = True
+        look = self._hinted or self._now() >= self._look_at
+        more = look or bool(self._known)
         while more and not self._stopping.is_set():
             now = self._now()
             closed = self._breaker.closed_for(now) | self._breaker.on_trial(now)
-            more = await self._take(self._pace.slots, closed)
+            more = await self._take(self._pace.slots, closed, look=look)
 
-    async def _take(self, limit: int, closed: frozenset[Oin]) -> bool:
+    async def _take(self, limit: int, closed: frozenset[Oin], *, look: bool = True) -> bool:
         """Lease and start at most ``limit``, within the slots of courier and parties.
 
         What is known by now is written with it: together they cost little more than one.
@@ -220,10 +270,13 @@ class Courier:
             await self._write()
             return False
         now, group = self._now(), list(self._known)
-        lease = partial(self._work.turn, group) if group else self._work.lease
+        if look:
+            self._hinted, self._looked = False, True
+            self._look_at = now + self._pace.sleep
+        lease = partial(self._work.turn, group, look=look) if group else self._work.lease
         leased = await lease(
             now=now,
-            until=now + self._pace.attempt + self._pace.margin,
+            until=now + self._pace.lease,
             limit=limit,
             channels=self._channels,
             closed=closed | busy,
@@ -231,7 +284,10 @@ class Courier:
         del self._known[: len(group)]
         for delivery in leased:
             self._start(delivery)
-        return len(leased) == limit
+        more = len(leased) == limit
+        if more or closed or busy:
+            self._hinted = True  # something may be left for whoever has a slot free later
+        return more
 
     def _start(self, delivery: Delivery) -> None:
         self._breaker.taken(delivery.ontvanger, self._now())
@@ -252,6 +308,8 @@ class Courier:
             log.log(level, "courier.attempt_failed", extra=what)
         else:
             self._known.append(conclusion)
+            if conclusion.state is State.WACHT and conclusion.retry_at is not None:
+                self._look_at = min(conclusion.retry_at, self._look_at)
             self._breaker.heard(party, conclusion.attempted, self._now())
         finally:
             self._per_party[party] -= 1
@@ -261,18 +319,17 @@ class Courier:
 
     async def _until_due(self) -> timedelta:
         """How long there is nothing to do, unless a hint comes or an attempt ends."""
-        if self._per_party:
-            return self._pace.sleep
-        due = await self._work.next_due(self._channels)
-        now = self._now()
-        # what is due and was not lent waits for a predecessor or a party: not for us
-        if due is None or due <= now:
-            return self._pace.sleep
-        return min(due - now, self._pace.sleep)
+        if self._looked and not self._per_party:
+            self._looked = False
+            due = await self._work.next_due(self._channels)
+            # what is due and was not lent waits for a predecessor or a party: not for us
+            if due is not None and due > self._now():
+                self._look_at = min(due, self._look_at)
+        return max(self._look_at - self._now(), NONE)
 
     async def _finish(self) -> None:
         """Let what is under way end, and write it; leases cover what cannot be written."""
-        if self._under_way:
+        while self._under_way:
             await asyncio.wait(self._under_way)
         for faults in range(1, self._pace.last_tries + 1):
             try:

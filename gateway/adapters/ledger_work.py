@@ -25,7 +25,7 @@ class LedgerWork:
     ) -> None:
         self._writer = writer
         self._ledger = ledger
-        self._passable = passable
+        self.passable = passable
 
     async def lease(
         self,
@@ -37,7 +37,7 @@ class LedgerWork:
         closed: frozenset[Oin],
     ) -> Sequence[Delivery]:
         """See ``Ledger.lease``; nothing while the way out is closed."""
-        if not self._passable():
+        if not self.passable():
             return []
         return await self._writer.run(
             lambda: self._ledger.lease(
@@ -58,14 +58,21 @@ class LedgerWork:
         limit: int,
         channels: frozenset[Channel],
         closed: frozenset[Oin],
+        look: bool = True,
     ) -> Sequence[Delivery]:
         """See ``Ledger.turn``; only concludes while the way out is closed."""
-        if not self._passable():
+        if not self.passable():
             await self.conclude(conclusions)
             return []
         return await self._writer.run(
             lambda: self._ledger.turn(
-                conclusions, now=now, until=until, limit=limit, channels=channels, closed=closed
+                conclusions,
+                now=now,
+                until=until,
+                limit=limit,
+                channels=channels,
+                closed=closed,
+                look=look,
             )
         )
 

@@ -28,7 +28,7 @@ from gateway.adapters.ledger.tables import (
 )
 from gateway.delivery import State
 from gateway.errors import Code
-from gateway.message import Channel, Door, Oin, Submission
+from gateway.message import Channel, Door, Oin, Receipt, Submission
 from gateway.record import Confirmed, RefusalEntry
 from gateway.routing import stand
 from tests.conformance.delivering import conclude, dead, garbage, lend, rows, state_of, stranding
@@ -468,8 +468,11 @@ def test_what_comes_in_meanwhile_is_kept_and_waits(ledger: SqlLedger) -> None:
     after = about(2, about_=1)
 
     ledger.record([after], admitting(Channel.POSTBUS), NOON)
-    ledger.record([about(3, about_=1)], admitting(overtakes=True), NOON)
+    urgent = about(3, about_=1)
+    (kept,) = ledger.record([urgent], admitting(overtakes=True), NOON, lambda *_: NOON + DAY)
 
+    assert isinstance(kept, Receipt)
+    assert kept.lent == ()
     assert ledger.postbus(MUNICIPALITY, limit=9) == []
     assert lend(ledger) == []
     assert numbers_shown(ledger) == reference(1, 2, 3)

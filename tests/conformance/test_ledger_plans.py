@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from gateway.adapters.ledger import prepared
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.delivery import Reason, State
 from gateway.message import Channel
@@ -55,9 +56,16 @@ def whole_tables_read(ledger: SqlLedger, asked: Asked) -> list[str]:
         steps = [
             (str(row[-1]), statement)
             for statement, values in asked
-            for row in connection.exec_driver_sql(how + statement, values)
+            for row in _explained(connection, how + statement, values)
         ]
     return [f"{step}\n  in {statement}" for step, statement in steps if _reads_all(step)]
+
+
+def _explained(connection: sa.Connection, statement: str, values: Any) -> Sequence[Any]:
+    if "$1" not in statement:
+        return connection.exec_driver_sql(statement, values).all()
+    found = prepared.run(connection, statement, values)
+    return [((found.get_value(at, 0) or b"").decode(),) for at in range(found.ntuples)]
 
 
 def _reads_all(step: str) -> bool:

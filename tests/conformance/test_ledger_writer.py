@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -15,8 +15,8 @@ from fixtures.keyring import a_keyring
 from gateway.adapters.ledger.ledger import SqlLedger, ledger_in_memory
 from gateway.adapters.ledger.writer import LARGEST_BATCH, Writer
 from gateway.errors import Code, LedgerUnavailable, Overloaded, Refusal
-from gateway.message import Receipt, Submission
-from gateway.record import Admit, Ledger, Outcome
+from gateway.message import Delivery, Receipt, Submission
+from gateway.record import Admit, AtOnce, Ledger, Outcome
 from tests.conformance.conftest import at_noon
 from tests.conformance.delivering import EVERYWHERE, lend
 from tests.conformance.submissions import (
@@ -39,12 +39,18 @@ class Gate:
         self.sizes: list[int] = []
         self.threads: set[int] = set()
 
-    def record(self, batch: Sequence[Submission], admit: Admit, at: datetime) -> list[Outcome]:
+    def record(
+        self,
+        batch: Sequence[Submission],
+        admit: Admit,
+        at: datetime,
+        at_once: AtOnce | None = None,
+    ) -> list[Outcome]:
         self.entered.set()
         assert self.open.wait(20)
         self.sizes.append(len(batch))
         self.threads.add(threading.get_ident())
-        return self._record(batch, admit, at)
+        return self._record(batch, admit, at, at_once)
 
     def other(self) -> int:
         self.threads.add(threading.get_ident())
@@ -130,10 +136,12 @@ async def test_one_poisonous_message_does_not_fail_its_batch(memory: SqlLedger) 
     class Poison(Exception):
         pass
 
-    def record(batch: Sequence[Submission], admit: Admit, at: datetime) -> list[Outcome]:
+    def record(
+        batch: Sequence[Submission], admit: Admit, at: datetime, at_once: AtOnce | None
+    ) -> list[Outcome]:
         if any(each.canonical == a_submission(3).canonical for each in batch):
             raise Poison
-        return memory.record(batch, admit, at)
+        return memory.record(batch, admit, at, at_once)
 
     gate = Gate(record)
     async with writing(gate) as writer:
@@ -148,7 +156,9 @@ async def test_one_poisonous_message_does_not_fail_its_batch(memory: SqlLedger) 
 
 
 async def test_a_ledger_that_does_not_answer_is_told_to_each_waiter() -> None:
-    def record(batch: Sequence[Submission], admit: Admit, at: datetime) -> list[Outcome]:
+    def record(
+        batch: Sequence[Submission], admit: Admit, at: datetime, at_once: AtOnce | None
+    ) -> list[Outcome]:
         raise LedgerUnavailable("the ledger does not answer")
 
     gate = Gate(record)
@@ -240,3 +250,50 @@ async def test_closing_finishes_what_waits_and_takes_nothing_new(memory: SqlLedg
     outcomes = await asyncio.gather(first, *waiting)
     assert outcomes[-1] == 7
     assert all(isinstance(each, Receipt) for each in outcomes[:-1])
+
+
+class Desk:
+    """Takes what is recorded, for a while; refuses a batch while it is closed."""
+
+    def __init__(self) -> None:
+        self.taken: list[Delivery] = []
+        self.asked_in: set[int] = set()
+        self.given_in: set[int] = set()
+
+    def offer(self, now: datetime) -> AtOnce:
+        self.asked_in.add(threading.get_ident())
+        return lambda channel, ontvanger, size: now + timedelta(seconds=30)
+
+    def take(self, lent: Sequence[Delivery]) -> None:
+        self.given_in.add(threading.get_ident())
+        self.taken += lent
+
+
+async def test_what_may_leave_at_once_is_given_in_the_event_loop_before_the_receipt(
+    memory: SqlLedger,
+) -> None:
+    desk = Desk()
+    async with writing(memory) as writer:
+        writer.hand_to(desk)
+        receipt = await writer.record(a_submission(1))
+
+        assert [each.id for each in desk.taken] == [a_submission(1).delivery_id]
+    assert receipt.all_lent
+    assert desk.given_in == {threading.get_ident()}
+    assert not desk.asked_in & desk.given_in
+
+
+async def test_a_batch_that_is_not_recorded_gives_nobody_anything(memory: SqlLedger) -> None:
+    def record(
+        batch: Sequence[Submission], admit: Admit, at: datetime, at_once: AtOnce | None
+    ) -> list[Outcome]:
+        raise LedgerUnavailable("the ledger does not answer")
+
+    desk, gate = Desk(), Gate(record)
+    gate.open.set()
+    async with writing(gate) as writer:
+        writer.hand_to(desk)
+        with pytest.raises(LedgerUnavailable):
+            await writer.record(a_submission(1))
+
+    assert desk.taken == []

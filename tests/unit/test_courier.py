@@ -180,9 +180,14 @@ class Shelf:
         limit: int,
         channels: frozenset[Channel],
         closed: frozenset[Oin],
+        look: bool,
     ) -> Sequence[Delivery]:
         self.turns += 1
+        could = {line.delivery.id for line in self.lines.values() if line.may_go(now)}
         await self.conclude(conclusions)
+        can = {line.delivery.id for line in self.lines.values() if line.may_go(now)}
+        if not look and can <= could:
+            return []
         return await self.lease(now=now, until=until, limit=limit, channels=channels, closed=closed)
 
     async def next_due(self, channels: frozenset[Channel]) -> datetime | None:
@@ -681,3 +686,82 @@ async def test_with_a_real_ledger_a_conversation_arrives_in_order_despite_failur
     assert await writer.read(lambda: ledger.next_due(PUSH)) is None
     await writer.close()
     ledger.close()
+
+
+async def lent_at_once(shelf: Shelf, number: int = 1) -> Sequence[Delivery]:
+    """So many, lent to the courier as they were recorded."""
+    until = NOON + PACE.lease
+    return await shelf.lease(now=NOON, until=until, limit=number, channels=PUSH, closed=frozenset())
+
+
+async def test_what_was_lent_as_it_was_recorded_is_tried_and_written() -> None:
+    shelf = Shelf(*deliveries(3))
+    lent = await lent_at_once(shelf, 3)
+
+    async with a_world(shelf) as world:
+        world.courier.take(lent)
+        await shelf.bell.until(lambda: shelf.of(PARTY, State.BEVESTIGD) == 3)
+
+    assert len(world.peers.started) == 3
+
+
+async def test_a_courier_that_knows_that_nothing_is_left_does_not_look_again() -> None:
+    shelf = Shelf(*deliveries(3))
+    lent = await lent_at_once(shelf, 3)
+
+    async with a_world(shelf) as world:
+        await world.clock.idle.wait()
+        looked = len(shelf.leases)
+        world.courier.take(lent)
+        await shelf.bell.until(lambda: shelf.of(PARTY, State.BEVESTIGD) == 3)
+        await world.stopped()
+
+    assert len(shelf.leases) == looked
+
+
+async def test_room_is_what_is_left_of_the_slots_and_none_once_it_stops() -> None:
+    shelf = Shelf(*deliveries(2))
+    lent = await lent_at_once(shelf, 2)
+
+    async with a_world(shelf) as world:
+        await world.clock.idle.wait()
+        gate = world.peers.hold(PARTY)
+        world.courier.take(lent)
+        room = world.courier.room
+        world.courier.stop()
+        after_stop = world.courier.room
+        gate.set()
+        await world.stopped()
+
+    assert room is not None
+    assert room.slots == PACE.slots - 2
+    assert room.under_way.get(PARTY, 0) == 0  # it tells what is so when it is asked
+    assert room.lease == PACE.lease
+    assert after_stop is None
+
+
+async def test_what_is_handed_over_while_it_stops_is_still_finished() -> None:
+    shelf = Shelf(*deliveries(2))
+    first, second = await lent_at_once(shelf, 2)
+
+    async with a_world(shelf) as world:
+        await world.clock.idle.wait()
+        gate = world.peers.hold(PARTY)
+        world.courier.take([first])
+        world.courier.stop()
+        world.courier.take([second])
+        gate.set()
+        await world.stopped()
+
+    assert shelf.of(PARTY, State.BEVESTIGD) == 2
+
+
+async def test_one_that_has_ended_leaves_what_it_is_given_to_its_lease() -> None:
+    shelf = Shelf(*deliveries(1))
+    lent = await lent_at_once(shelf)
+
+    async with a_world(shelf) as world:
+        await world.stopped()
+        world.courier.take(lent)
+
+    assert world.peers.started == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -29,13 +30,22 @@ from gateway.adapters.ledger.rows import refusal_row
 from gateway.adapters.ledger.tables import refusal
 from gateway.errors import Code, LedgerUnavailable, Refusal
 from gateway.message import Admitted, Receipt, Submission, Talk
-from gateway.record import Admit, Outcome, RefusalEntry
+from gateway.record import Admit, AtOnce, Outcome, RefusalEntry
 
 ANSWERED_AT_ONCE = frozenset({"Intrekking", "Statusverzoek"})
 """Kinds to which the gateway itself may say something in the same transaction."""
 
 ENDING = frozenset({"RegelingBeeindigd", "StatusberichtShv"})
 """Kinds that may end a conversation, and with it what the gateway still had to say in it."""
+
+
+class _Batch(NamedTuple):
+    """What ``record`` was asked."""
+
+    batch: Sequence[Submission]
+    admit: Admit
+    at: datetime
+    at_once: AtOnce | None
 
 
 class Accepting:
@@ -45,15 +55,25 @@ class Accepting:
     _journal: Journal
     _keyring: Keyring
 
-    def record(self, batch: Sequence[Submission], admit: Admit, at: datetime) -> list[Outcome]:
+    def record(
+        self,
+        batch: Sequence[Submission],
+        admit: Admit,
+        at: datetime,
+        at_once: AtOnce | None = None,
+    ) -> list[Outcome]:
         """Keep each submission once, with its delivery; outcomes in order."""
         if not batch:
             return []
+        task = _Batch(batch, admit, at, at_once)
         # Each time round, the message of another process is one that we now know.
         for _ in range(len(batch) + 1):
             try:
-                with self._journal.page() as page, self._database.writing() as connection:
-                    return self._record(connection, page, batch, admit, at)
+                with (
+                    self._journal.page() as page,
+                    self._database.writing(kept_plans=True) as connection,
+                ):
+                    return self._record(connection, page, task)
             except Overtaken:
                 continue
         raise LedgerUnavailable("others keep recording the same messages")
@@ -69,10 +89,9 @@ class Accepting:
         self,
         connection: sa.Connection,
         page: Page,
-        batch: Sequence[Submission],
-        admit: Admit,
-        at: datetime,
+        task: _Batch,
     ) -> list[Outcome]:
+        batch, admit, at, at_once = task
         known = kept(connection, [identity_of(each) for each in batch])
         fresh = [each for each in batch if identity_of(each) not in known]
         conversations = Conversations(connection, self._keyring)
@@ -89,9 +108,9 @@ class Accepting:
             pair for each in new.values() if _ends(each) for pair in self._own(each.submission)
         ]
         gone += cancel_reminders(connection, ended, conversations, at)
-        known |= keep(page, new.values(), conversations, at, gone)
+        known |= keep(page, new.values(), conversations, at, more=gone, at_once=at_once)
         return [
-            refused[place] if place in refused else _answer(each, known, repeated=place not in new)
+            refused[place] if place in refused else _answer(each, known, new.get(place))
             for place, each in enumerate(batch)
         ]
 
@@ -157,9 +176,23 @@ class _Deciding:
         )
 
 
-def _answer(submission: Submission, known: dict[Identity, Kept], *, repeated: bool) -> Outcome:
+def _answer(
+    submission: Submission, known: dict[Identity, Kept], admitted: Admitted | None
+) -> Outcome:
+    """The first receipt; with what was lent, for whom brought the message first."""
     mine = identity_of(submission)
     first = known[mine]
     if first.digest != submission.digest:
         return Refusal(Code.BERICHT_CONFLICT)
-    return Receipt(mine.referentienummer, first.receipt, repeated=repeated)
+    if admitted is None:
+        return Receipt(mine.referentienummer, first.receipt, repeated=True)
+    told = (admitted, *admitted.says)
+    deliveries = (known[identity_of(each.submission)].lent for each in told)
+    lent = tuple(each for each in deliveries if each is not None)
+    return Receipt(
+        mine.referentienummer,
+        first.receipt,
+        repeated=False,
+        lent=lent,
+        all_lent=len(lent) == len(told),
+    )

@@ -45,6 +45,11 @@ def among(column: sa.Column[Any], values: Iterable[Any]) -> sa.ColumnElement[boo
     return _Among(column, sa.bindparam(None, list(values), type_=_Values(), unique=True))
 
 
+def these(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    """The same for a statement that is made once: the values come with the name ``these``."""
+    return _Among(column, sa.bindparam("these", type_=_Values()))
+
+
 @compiles(_Among, "postgresql")
 def _as_array(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
     column, values = element.clauses

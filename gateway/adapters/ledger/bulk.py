@@ -7,16 +7,18 @@ the rows as they come.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from gateway.adapters.ledger import prepared
 from gateway.adapters.ledger.database import insert_into
-from gateway.adapters.ledger.instant import Instant, as_number
+from gateway.adapters.ledger.instant import Instant
+from gateway.adapters.ledger.prepared import ELEMENTS, INSTANT, Element, Shape
 
 Rows = Sequence[dict[str, Any]]
 
@@ -42,12 +44,11 @@ def insert(
         return []
     if connection.dialect.name == "postgresql":
         names = tuple(rows[0])
-        statement = _insert(
-            table, names, _on_conflict(table, keep_first=keep_first, adding=adding, key=key)
-        )
+        statement = _insert(table, names)
+        statement += _on_conflict(table, keep_first=keep_first, adding=adding, key=key)
         statement += _returning(returning)
-        found = connection.exec_driver_sql(statement, _columns(table, names, rows))
-        return found.all() if returning else []
+        found = prepared.run(connection, statement, _columns(table, names, rows))
+        return _shape(tuple(returning)).rows(found) if returning else []
     query = insert_into(connection, table)
     if keep_first:
         query = query.on_conflict_do_nothing()
@@ -60,13 +61,38 @@ def insert(
     return []
 
 
+def insert_under(
+    connection: sa.Connection,
+    above: sa.Table,
+    head: dict[str, Any],
+    table: sa.Table,
+    rows: Rows,
+) -> None:
+    """Insert one row above, and the rows under it, which share its first two columns.
+
+    Args:
+        rows: Without those columns; at least one.
+    """
+    if connection.dialect.name != "postgresql":
+        shared = dict(islice(head.items(), 2))
+        connection.execute(insert_into(connection, above), head)
+        insert(connection, table, [{**shared, **each} for each in rows])
+        return
+    names, below = tuple(head), tuple(rows[0])
+    one = [
+        each.encode(head[name]) for name, each in zip(names, _elements(above, names), strict=True)
+    ]
+    statement = _insert_under(above, names, table, below)
+    prepared.run(connection, statement, [*one, *_columns(table, below, rows)])
+
+
 def update(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
     """Change rows by their ``id``; every row names the same columns."""
     if not rows:
         return
     names = tuple(rows[0])
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(_update(table, names), _columns(table, names, rows))
+        prepared.run(connection, _update(table, names), _columns(table, names, rows))
         return
     changes: dict[str, Any] = {name: sa.bindparam(f"to_{name}") for name in names if name != "id"}
     connection.execute(
@@ -76,11 +102,22 @@ def update(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
 
 
 @cache
-def _insert(table: sa.Table, names: tuple[str, ...], on_conflict: str) -> str:
-    columns = _quoted(names)
-    arrays = _arrays(table, names)
-    into = f'INSERT INTO "{table.name}" ({columns}) SELECT * FROM'
-    return f"{into} {arrays}{on_conflict}"
+def _insert(table: sa.Table, names: tuple[str, ...]) -> str:
+    into = f'INSERT INTO "{table.name}" ({_quoted(names)}) SELECT * FROM'
+    return f"{into} {_arrays(table, names)}"
+
+
+@cache
+def _insert_under(
+    above: sa.Table, names: tuple[str, ...], table: sa.Table, below: tuple[str, ...]
+) -> str:
+    head = [f"${at}::{kind}" for at, kind in enumerate(_types(above, names), start=1)]
+    arrays = _arrays(table, below, first=len(head) + 1)
+    return (
+        f'WITH head AS (INSERT INTO "{above.name}" ({_quoted(names)}) VALUES ({", ".join(head)})) '  # noqa: S608
+        f'INSERT INTO "{table.name}" ({_quoted((*names[:2], *below))}) '
+        f"SELECT {', '.join(head[:2])}, below.* FROM {arrays} AS below"
+    )
 
 
 def _on_conflict(
@@ -116,28 +153,31 @@ def _update(table: sa.Table, names: tuple[str, ...]) -> str:
     return f'UPDATE "{table.name}" SET {changes} FROM {new} WHERE {which}'  # noqa: S608 - likewise
 
 
-def _arrays(table: sa.Table, names: Sequence[str]) -> str:
+def _arrays(table: sa.Table, names: Sequence[str], first: int = 1) -> str:
+    types = enumerate(_types(table, names), start=first)
+    return "unnest({})".format(", ".join(f"${at}::{each}[]" for at, each in types))
+
+
+def _types(table: sa.Table, names: Sequence[str]) -> list[str]:
     dialect: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    types = (table.c[name].type.compile(dialect) for name in names)
-    return "unnest({})".format(", ".join(f"%b::{each}[]" for each in types))
+    return [table.c[name].type.compile(dialect) for name in names]
 
 
-def _columns(table: sa.Table, names: Sequence[str], rows: Rows) -> tuple[list[Any], ...]:
-    converters = _converters(table, tuple(names))
+def _columns(table: sa.Table, names: tuple[str, ...], rows: Rows) -> list[bytes]:
+    return [
+        prepared.array(each, [row[name] for row in rows])
+        for name, each in zip(names, _elements(table, names), strict=True)
+    ]
+
+
+@cache
+def _elements(table: sa.Table, names: tuple[str, ...]) -> tuple[Element, ...]:
     return tuple(
-        [row[name] if convert is None else convert(row[name]) for row in rows]
-        for name, convert in zip(names, converters, strict=True)
+        INSTANT if isinstance(table.c[name].type, Instant) else ELEMENTS[kind]
+        for name, kind in zip(names, _types(table, names), strict=True)
     )
 
 
 @cache
-def _converters(table: sa.Table, names: tuple[str, ...]) -> tuple[Callable[[Any], Any] | None, ...]:
-    return tuple(_converter(table.c[name].type) for name in names)
-
-
-def _converter(kind: sa.types.TypeEngine[Any]) -> Callable[[Any], Any] | None:
-    if isinstance(kind, Instant):
-        return as_number
-    if isinstance(kind, sa.JSON):
-        return json.dumps
-    return None
+def _shape(columns: tuple[sa.Column[Any], ...]) -> Shape:
+    return Shape(columns)

@@ -3,36 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from gateway.adapters.ledger import bulk
-from gateway.adapters.ledger.among import among
+from gateway.adapters.ledger.among import these
 from gateway.adapters.ledger.graveyard import Death, bury
 from gateway.adapters.ledger.happenings import ATTEMPTED, happened, held_deliveries
 from gateway.adapters.ledger.journal import Entry
-from gateway.adapters.ledger.order import lock, settle
-from gateway.adapters.ledger.tables import attempt, delivery
+from gateway.adapters.ledger.order import locked, settle
+from gateway.adapters.ledger.question import Question
+from gateway.adapters.ledger.tables import WACHT, attempt, delivery, unfinished
 from gateway.delivery import Conclusion, Reason, State
 
+_other = delivery.alias("other")
 
-def conclude(connection: sa.Connection, conclusions: Sequence[Conclusion]) -> list[Entry]:
-    """Write conclusions whose fence holds; returns what happened, for the journal."""
+# Asked while the conversation is held, so that nobody can begin to wait meanwhile.
+_somebody_waits = (
+    sa.exists()
+    .where(
+        _other.c.conversation == delivery.c.conversation,
+        _other.c.state == WACHT,
+        _other.c.leased_until.is_(None),
+        unfinished(_other),
+    )
+    .label("somebody_waits")
+)
+
+
+_ASKED = (
+    delivery.c.id,
+    delivery.c.delivery_id,
+    delivery.c.message,
+    delivery.c.conversation,
+    delivery.c.ontvanger,
+    delivery.c.state,
+    delivery.c.fence,
+    delivery.c.attempts,
+    delivery.c.offered_at,
+    delivery.c.confirmed_at,
+    delivery.c.tot_en_met,
+)
+
+
+_LOCKED = Question(
+    locked(sa.select(delivery.c.conversation).where(these(delivery.c.delivery_id))), "TEXT"
+)
+
+_LENT = Question(
+    held_deliveries(*_ASKED, _somebody_waits).where(
+        these(delivery.c.delivery_id), delivery.c.leased_until.is_not(None)
+    ),
+    "TEXT",
+)
+
+
+class Concluded(NamedTuple):
+    """What conclusions came to.
+
+    Attributes:
+        entries: What happened, for the journal.
+        freed: How many deliveries may go now that could not before.
+    """
+
+    entries: list[Entry]
+    freed: int
+
+
+NOTHING = Concluded([], 0)
+
+
+def conclude(connection: sa.Connection, conclusions: Sequence[Conclusion]) -> Concluded:
+    """Write conclusions whose fence holds."""
     told = {(each.delivery_id, each.fence): each for each in conclusions}
-    named = among(delivery.c.delivery_id, {each.delivery_id for each in conclusions})
-    lock(connection, sa.select(delivery.c.conversation).where(named))
-    rows = connection.execute(
-        held_deliveries().where(named, delivery.c.leased_until.is_not(None))
-    ).all()
+    named = {each.delivery_id for each in conclusions}
+    _LOCKED.ask(connection, named)
+    rows = _LENT.ask(connection, named)
     heard = [
         (row, told[row.delivery_id, row.fence])
         for row in rows
         if (row.delivery_id, row.fence) in told
     ]
-    if heard:
-        _write(connection, heard)
-    return [_attempted(row, conclusion) for row, conclusion in heard]
+    freed = _write(connection, heard) if heard else 0
+    return Concluded([_attempted(row, told) for row, told in heard], freed)
 
 
 def _attempted(row: Any, told: Conclusion) -> Entry:
@@ -48,8 +102,12 @@ def _attempted(row: Any, told: Conclusion) -> Entry:
     )
 
 
-def _write(connection: sa.Connection, heard: list[tuple[Any, Conclusion]]) -> None:
-    """Write attempts and new states of deliveries whose rows and conversations are held."""
+def _write(connection: sa.Connection, heard: list[tuple[Any, Conclusion]]) -> int:
+    """Write attempts and new states of deliveries whose rows and conversations are held.
+
+    Returns:
+        How many may go now that could not before.
+    """
     bulk.insert(connection, attempt, [_attempt_row(row, told) for row, told in heard])
     # Confirmed or stranded by the recipient while we were still hearing from the channel:
     # the attempt is evidence, but the state has moved on.
@@ -58,8 +116,11 @@ def _write(connection: sa.Connection, heard: list[tuple[Any, Conclusion]]) -> No
     moves = [_moved(*each) for each in open_] + [_late(*each) for each in late]
     bulk.update(connection, delivery, moves)
     bury(connection, [_death(*each) for each in open_ if each[1].state is State.GESTRAND])
+    left = (State.WACHT, State.GESTRAND)
+    if not any(row.somebody_waits or told.state in left for row, told in heard):
+        return 0
     latest = max(told.ended_at for _, told in heard)
-    settle(connection, sorted({row.conversation for row, _ in heard}), latest)
+    return settle(connection, sorted({row.conversation for row, _ in heard}), latest)
 
 
 def _moved(row: Any, told: Conclusion) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
+from gateway.adapters.ledger import prepared
 from gateway.errors import Fault, LedgerUnavailable
 
 Clock = Callable[[], datetime]
@@ -79,8 +80,11 @@ class Database:
         self._reader = engine.execution_options(reading=True)
 
     @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
+    def writing(self, *, kept_plans: bool = False) -> Iterator[sa.Connection]:
         """One transaction that commits at the end.
+
+        Args:
+            kept_plans: Everything in it goes by keys (``prepared.begin_with_kept_plans``).
 
         Raises:
             LedgerUnavailable: the database does not answer; nothing was recorded. Where the
@@ -89,6 +93,8 @@ class Database:
             LedgerBug: it answered that the statement cannot be right.
         """
         with translated(), self.engine.begin() as connection:
+            if kept_plans and connection.dialect.name == "postgresql":
+                prepared.begin_with_kept_plans(connection)
             yield connection
 
     @contextmanager
@@ -96,6 +102,12 @@ class Database:
         """One transaction that only reads, so that it waits for no writer; raises likewise."""
         with translated(), self._reader.begin() as connection:
             yield connection
+
+
+def plan_anew(connection: sa.Connection) -> None:
+    """After ``kept_plans``: what comes now is planned by the statistics, as usual."""
+    if connection.dialect.name == "postgresql":
+        prepared.plan_anew(connection)
 
 
 @contextmanager
@@ -209,6 +221,9 @@ def _postgres(url: URL, patience_s: int) -> sa.Engine:
             "connect_timeout": patience_s,
             **_HEARS_OF_SILENCE,
             "application_name": "schuldhulp-gateway",
+            # The driver would forget all prepared statements after each transaction that was
+            # given up, and ours with them; what is asked for every batch is in ``prepared``.
+            "prepare_threshold": None,
             "options": _POSTGRES_OPTIONS,
         },
     )

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.among import among
-from gateway.adapters.ledger.concluding import conclude
-from gateway.adapters.ledger.database import Database
+from gateway.adapters.ledger.concluding import NOTHING, conclude
+from gateway.adapters.ledger.database import Database, plan_anew
 from gateway.adapters.ledger.graveyard import Death, bury
 from gateway.adapters.ledger.happenings import died, held_deliveries
 from gateway.adapters.ledger.journal import Journal
@@ -81,8 +81,8 @@ class Delivering:
         """Write what attempts came to, and let successors go. Old fences are ignored."""
         if not conclusions:
             return 0
-        with self._journal.page() as page, self._database.writing() as connection:
-            entries = conclude(connection, conclusions)
+        with self._journal.page() as page, self._database.writing(kept_plans=True) as connection:
+            entries, _ = conclude(connection, conclusions)
             page.write(connection, entries)
         return len(entries)
 
@@ -95,13 +95,24 @@ class Delivering:
         limit: int,
         channels: frozenset[Channel],
         closed: frozenset[Oin] = frozenset(),
+        look: bool = True,
     ) -> list[Delivery]:
-        """``conclude`` and then ``lease``, in one transaction: half the work for the same."""
+        """``conclude`` and then ``lease``, in one transaction: half the work for the same.
+
+        Args:
+            look: False where nothing else is due, as far as the caller knows: then only what
+                a conclusion let go makes it look.
+        """
         wanted = Wanted(now, until, limit, channels, closed)
-        with self._journal.page() as page, self._database.writing() as connection:
-            entries = conclude(connection, conclusions) if conclusions else []
-            taken, doomed = _lend(connection, wanted, self._keyring.vault)
-            page.write(connection, entries)
+        taken: list[Delivery] = []
+        doomed: dict[int, Doom] = {}
+        writing = self._database.writing(kept_plans=True)
+        with self._journal.page() as page, writing as connection:
+            concluded = conclude(connection, conclusions) if conclusions else NOTHING
+            if look or concluded.freed:
+                plan_anew(connection)
+                taken, doomed = _lend(connection, wanted, self._keyring.vault)
+            page.write(connection, concluded.entries)
         if doomed:
             self._strand_doomed(doomed, now)
         return taken

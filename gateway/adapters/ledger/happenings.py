@@ -18,10 +18,14 @@ ATTEMPTED, CONFIRMED, STRANDED = "poging", "bevestigd", "gestrand"
 COLLECTED = "opgehaald"
 
 
-def held_deliveries() -> sa.Select[Any]:
-    """Deliveries, held until the transaction ends, with the identity of their message."""
+def held_deliveries(*columns: Any) -> sa.Select[Any]:
+    """Deliveries, held until the transaction ends, with the identity of their message.
+
+    Args:
+        columns: What is asked of each; everything where none is named.
+    """
     return (
-        sa.select(delivery, message.c.afzender, message.c.referentienummer)
+        sa.select(*(columns or (delivery,)), message.c.afzender, message.c.referentienummer)
         .join_from(delivery, message, delivery.c.message == message.c.id)
         .with_for_update(of=delivery)
     )

@@ -17,6 +17,11 @@ def as_number(value: datetime | None) -> int | None:
     return None if value is None else (value - _EPOCH) // _MICROSECOND
 
 
+def as_instant(value: int) -> datetime:
+    """The instant of this number, in UTC."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
 class Instant(sa.types.TypeDecorator[datetime]):
     """An aware instant, stored as whole microseconds since 1970 in UTC.
 
@@ -32,4 +37,4 @@ class Instant(sa.types.TypeDecorator[datetime]):
         return as_number(value)
 
     def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        return None if value is None else as_instant(value)

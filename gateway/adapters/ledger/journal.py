@@ -108,14 +108,13 @@ class Page:
         salts = [os.urandom(SALT_BYTES) for _ in entries]
         levels = tree([leaf(salt, each.text) for salt, each in zip(salts, entries, strict=True)])
         signed = self._next(len(entries), levels[-1][0])
-        bulk.insert(connection, checkpoint, [_row(signed, levels[0])])
-        bulk.insert(
+        bulk.insert_under(
             connection,
+            checkpoint,
+            _row(signed, levels[0]),
             evidence,
             [
                 {
-                    "log": signed.checkpoint.log,
-                    "number": signed.checkpoint.number,
                     "place": place,
                     "soort": entry.soort,
                     "message": entry.message,

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger import bulk
 from gateway.adapters.ledger.journal import Entry, Page
+from gateway.adapters.ledger.lending import lent_at_once
 from gateway.adapters.ledger.numbering import Conversations, Overtaken, pair_of
 from gateway.adapters.ledger.receipts import Identity, Kept, identity_of, receipt_of
 from gateway.adapters.ledger.rows import Row, delivery_row, message_row
@@ -20,7 +21,8 @@ from gateway.adapters.ledger.sealing import seal
 from gateway.adapters.ledger.tables import attachment, delivery, message, person
 from gateway.delivery import State
 from gateway.evidence import accepted_entry
-from gateway.message import Admitted, Channel
+from gateway.message import Admitted, Channel, Delivery
+from gateway.record import AtOnce
 
 ACCEPTED = "aangenomen"
 
@@ -30,7 +32,9 @@ def keep(
     admitted: Iterable[Admitted],
     conversations: Conversations,
     at: datetime,
+    *,
     more: Sequence[Entry] = (),
+    at_once: AtOnce | None = None,
 ) -> dict[Identity, Kept]:
     """Write messages, what the gateway says because of them, and the conversations.
 
@@ -39,15 +43,19 @@ def keep(
     Args:
         conversations: Held; what the rules made of them is in them already.
         more: What else happened, for the journal.
+        at_once: See ``Ledger.record``.
 
     Raises:
         Overtaken: one is there already; the transaction must be given up.
     """
     connection, keyring = conversations.connection, conversations.keyring
     told = [said for each in admitted for said in (each, *each.says)]
+    lent: dict[Identity, Delivery] = {}
     deliveries = [_delivery(each, conversations, at) for each in told]
     conversations.keep()
     rows = [_row(each, keyring, at) for each in told]
+    if at_once is not None:
+        lent = _lend(zip(told, rows, deliveries, strict=True), conversations, at_once)
     ids = _insert_messages(connection, rows)
     numbers = [ids[identity_of(each.submission)] for each in told]
     _insert_attachments(connection, rows, numbers)
@@ -60,7 +68,9 @@ def keep(
     proofs = page.write(connection, [*entries, *more])
     return {
         identity_of(each.submission): Kept(
-            row["digest"], receipt_of(row["receipt"], row["original_sha256"], proof)
+            row["digest"],
+            receipt_of(row["receipt"], row["original_sha256"], proof),
+            lent.get(identity_of(each.submission)),
         )
         for each, row, proof in zip(told, rows, proofs[: len(rows)], strict=True)
     }
@@ -77,6 +87,21 @@ def _delivery(each: Admitted, conversations: Conversations, at: datetime) -> Row
     if not each.overtakes and (waits or (each.awaits_confirmation and not each.withdraws)):
         mine.held[each.ontvanger] = bool(waiting) or waits
     return row
+
+
+def _lend(
+    told: Iterable[tuple[Admitted, Row, Row]], conversations: Conversations, at_once: AtOnce
+) -> dict[Identity, Delivery]:
+    """Lend what may go now to who takes it at once, by message; its row says so."""
+    lent: dict[Identity, Delivery] = {}
+    for each, row, goes in told:
+        if goes["due_at"] is None or conversations[pair_of(each.submission)].restricted:
+            continue
+        until = at_once(each.channel, each.ontvanger, row["size"])
+        if until is not None:
+            goes |= {"due_at": until, "leased_until": until, "attempts": 1, "fence": 1}
+            lent[identity_of(each.submission)] = lent_at_once(each, row, goes)
+    return lent
 
 
 def _row(each: Admitted, keyring: Keyring, at: datetime) -> Row:

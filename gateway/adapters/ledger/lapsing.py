@@ -81,7 +81,7 @@ def lapse(
     gone = [Lapsed(row.message, row.id, row.afzender, row.referentienummer) for row in rows]
     erase(connection, gone, now)
     entries += erased_by_term(gone, now)
-    keep(page, says, conversations, now, entries)
+    keep(page, says, conversations, now, more=entries)
 
 
 def _discarded(connection: sa.Connection, rows: Sequence[Any], now: datetime) -> list[Entry]:

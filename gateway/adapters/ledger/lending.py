@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from gateway.adapters.ledger.among import among
+from gateway.adapters.ledger.rows import Row
 from gateway.adapters.ledger.sealing import CANONICAL, Attachments, data_key, whole
 from gateway.adapters.ledger.tables import delivery, message
 from gateway.adapters.vault import SealBroken, Vault, VaultKeyMissing
 from gateway.delivery import State
-from gateway.message import Channel, Delivery, Dialect, Kind, Oin
+from gateway.message import Admitted, Channel, Delivery, Dialect, Kind, Oin
 
 _SEALED = (message.c.key_version, message.c.wrapped_key, message.c.canonical)
 
@@ -112,6 +113,39 @@ def open_all(
 def was_collected(row: Any) -> bool:
     """Its recipient took its content, so that it is not withdrawn any more."""
     return row.collected_at is not None or bool(row.state == State.BEVESTIGD)
+
+
+def lent_at_once(admitted: Admitted, said: Row, goes: Row) -> Delivery:
+    """A delivery that is lent as it is recorded, the same as ``as_delivery`` would read it.
+
+    Args:
+        said: The row of its message.
+        goes: Its own row.
+    """
+    submission = admitted.submission
+    message = submission.message
+    return Delivery(
+        id=goes["delivery_id"],
+        ontvanger=admitted.ontvanger,
+        channel=admitted.channel,
+        volgnummer=goes["volgnummer"],
+        awaits_confirmation=admitted.awaits_confirmation,
+        attempt=goes["attempts"],
+        fence=goes["fence"],
+        queued_at=goes["queued_at"],
+        kind=message.kind,
+        referentienummer=message.header.referentienummer,
+        conversatie=message.header.conversatie,
+        afzender=message.header.afzender,
+        received_at=message.verified.received.at,
+        canonical=submission.canonical,
+        original_sha256=said["original_sha256"],
+        original_dialect=message.verified.received.dialect,
+        signer_fingerprint=message.verified.signer.fingerprint,
+        warnings=tuple(said["warnings"]),
+        overtakes=admitted.overtakes,
+        term=admitted.term,
+    )
 
 
 def as_delivery(row: Any, canonical: bytes = b"", *, taken: bool = False) -> Delivery:

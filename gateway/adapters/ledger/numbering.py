@@ -16,8 +16,10 @@ import sqlalchemy as sa
 
 from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger import bulk
-from gateway.adapters.ledger.among import among
+from gateway.adapters.ledger.among import these
 from gateway.adapters.ledger.order import Line, held_up
+from gateway.adapters.ledger.question import Question
+from gateway.adapters.ledger.restricted import is_restricted
 from gateway.adapters.ledger.tables import conversation
 from gateway.adapters.vault import Vault
 from gateway.message import Course, Oin, Submission
@@ -60,6 +62,7 @@ class Numbering:
         id: None until it is made.
         last: Volgnummer last given out, by recipient.
         held: For whom a new delivery must wait; True where also one for a postbus must.
+        restricted: It is only stored: nothing of it is handed out.
     """
 
     pair: Pair
@@ -68,6 +71,7 @@ class Numbering:
     stand: str | None = None
     sealed: bytes | None = None
     held: dict[Oin, bool] = field(default_factory=dict)
+    restricted: bool = False
     next_term: datetime | None = None
     ended_at: datetime | None = None
     changed: bool = False
@@ -107,6 +111,15 @@ class Numbering:
         }
 
 
+_HELD = Question(
+    sa.select(conversation, is_restricted(conversation.c.id).label("restricted"))
+    .where(these(conversation.c.conversatie))
+    .order_by(conversation.c.conversatie, conversation.c.party_a, conversation.c.party_b)
+    .with_for_update(),
+    "TEXT",
+)
+
+
 class Conversations:
     """The conversations of one transaction, by pair."""
 
@@ -128,12 +141,7 @@ class Conversations:
         wanted = set(pairs)
         if not wanted:
             return
-        rows = self.connection.execute(
-            sa.select(conversation)
-            .where(among(conversation.c.conversatie, {pair.conversatie for pair in wanted}))
-            .order_by(conversation.c.conversatie, conversation.c.party_a, conversation.c.party_b)
-            .with_for_update()
-        ).all()
+        rows = _HELD.ask(self.connection, {pair.conversatie for pair in wanted})
         mine = {row.id: row for row in rows if _pair(row) in wanted}
         # To whom nothing was sent yet, nobody waits for anything.
         lines = {(pair.conversatie, oin) for pair, oin in to}
@@ -154,6 +162,7 @@ class Conversations:
                 stand=row.stand,
                 sealed=row.kern,
                 held=held.get(row.id, {}),
+                restricted=row.restricted,
                 next_term=row.next_term,
                 ended_at=row.ended_at,
             )

@@ -114,23 +114,24 @@ def _of(column: sa.Column[int], conversations: Conversations) -> sa.ColumnElemen
     return among(column, conversations)
 
 
-def lock(connection: sa.Connection, conversations: Conversations) -> list[int]:
-    """Hold these conversations until the transaction ends.
+def locked(conversations: Conversations) -> sa.Select[int]:
+    """These conversations, held until the transaction ends.
 
     Everybody locks in this order, and before any delivery, so nobody waits in a circle. Who
-    changes a delivery in a conversation that is not held breaks that, and the order.
-
-    Returns:
-        The numbers of those held; SQLite has one writer at a time and needs no lock.
+    changes a delivery in a conversation that is not held breaks that, and the order. SQLite has
+    one writer at a time and needs no lock.
     """
-    return list(
-        connection.scalars(
-            sa.select(conversation.c.id)
-            .where(_of(conversation.c.id, conversations))
-            .order_by(conversation.c.conversatie, conversation.c.party_a, conversation.c.party_b)
-            .with_for_update()
-        )
+    return (
+        sa.select(conversation.c.id)
+        .where(_of(conversation.c.id, conversations))
+        .order_by(conversation.c.conversatie, conversation.c.party_a, conversation.c.party_b)
+        .with_for_update()
     )
+
+
+def lock(connection: sa.Connection, conversations: Conversations) -> list[int]:
+    """Hold these (``locked``); returns their numbers."""
+    return list(connection.scalars(locked(conversations)))
 
 
 def settle(connection: sa.Connection, conversations: Conversations, at: datetime) -> int:

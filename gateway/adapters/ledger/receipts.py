@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from gateway.adapters.ledger.among import among
+from gateway.adapters.ledger.among import among, these
+from gateway.adapters.ledger.question import Question
 from gateway.adapters.ledger.tables import checkpoint, evidence, message
 from gateway.evidence import (
     HASH_BYTES,
@@ -19,7 +20,7 @@ from gateway.evidence import (
     tree,
     with_proof,
 )
-from gateway.message import Oin, Submission
+from gateway.message import Delivery, Oin, Submission
 
 ACCEPTED = sa.literal_column("'aangenomen'", sa.Text())
 
@@ -37,10 +38,25 @@ class Kept:
 
     Attributes:
         receipt: With its proof, byte for byte as its sender got it the first time.
+        lent: Its delivery, where that was lent when it was recorded just now.
     """
 
     digest: str
     receipt: bytes
+    lent: Delivery | None = None
+
+
+_SENT_BEFORE = Question(
+    sa.select(
+        message.c.id,
+        message.c.referentienummer,
+        message.c.afzender,
+        message.c.digest,
+        message.c.receipt,
+        message.c.original_sha256,
+    ).where(these(message.c.referentienummer)),
+    "TEXT",
+)
 
 
 def identity_of(submission: Submission) -> Identity:
@@ -51,16 +67,7 @@ def identity_of(submission: Submission) -> Identity:
 
 def kept(connection: sa.Connection, named: Sequence[Identity]) -> dict[Identity, Kept]:
     """Those of these messages that the ledger has; others with the same number may be along."""
-    rows = connection.execute(
-        sa.select(
-            message.c.id,
-            message.c.referentienummer,
-            message.c.afzender,
-            message.c.digest,
-            message.c.receipt,
-            message.c.original_sha256,
-        ).where(among(message.c.referentienummer, {each.referentienummer for each in named}))
-    ).all()
+    rows = _SENT_BEFORE.ask(connection, {each.referentienummer for each in named})
     if not rows:
         return {}
     proofs = proofs_of(connection, [row.id for row in rows])

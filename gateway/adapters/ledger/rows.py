@@ -72,6 +72,7 @@ def delivery_row(admitted: Admitted, at: datetime, *, waits: bool) -> Row:
         "blocks": admitted.blocks,
         "released": False,
         "due_at": at if goes else None,
+        "leased_until": None,
         "fence": 0,
         "attempts": 0,
         "unanswered": 0,

@@ -10,16 +10,17 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from datetime import datetime
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from gateway.adapters.ledger.database import Clock
 from gateway.adapters.tally import Tally
 from gateway.errors import LedgerUnavailable, Overloaded
-from gateway.message import Receipt, Submission
-from gateway.record import Admit, Ledger
+from gateway.message import Delivery, Receipt, Submission
+from gateway.record import Admit, AtOnce, Ledger
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,6 +57,18 @@ class _Job:
 _Told = tuple[asyncio.Future[Any], object]
 
 
+class Takers(Protocol):
+    """Who takes at once what a batch makes due (``adapters.handover``)."""
+
+    def offer(self, now: datetime) -> AtOnce:
+        """What they could take now; asked in the writing thread."""
+        ...
+
+    def take(self, lent: Sequence[Delivery]) -> None:
+        """Here these are, recorded; called in the event loop."""
+        ...
+
+
 class Writer:
     """The way into the ledger for one event loop; make it inside that loop.
 
@@ -82,9 +95,14 @@ class Writer:
         self._gathering = False
         self._busy_until = 0.0
         self._wake = threading.Condition()
+        self._takers: Takers | None = None
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="ledger-reader")
         self._thread = threading.Thread(target=self._write, name="ledger-writer", daemon=True)
         self._thread.start()
+
+    def hand_to(self, takers: Takers) -> None:
+        """From now on these get what may leave at once, instead of asking for it."""
+        self._takers = takers
 
     @property
     def waiting(self) -> int:
@@ -194,8 +212,13 @@ class Writer:
     def _record_together(self, batch: list[_Waiting]) -> list[_Told]:
         submissions = [each.submission for each in batch]
         began = time.perf_counter()
-        outcomes = self._ledger.record(submissions, self._admit, self._clock())
+        at, takers = self._clock(), self._takers
+        at_once = takers.offer(at) if takers else None
+        outcomes = self._ledger.record(submissions, self._admit, at, at_once)
         self.tally.batch(submissions, outcomes, time.perf_counter() - began)
+        lent = [one for each in outcomes if isinstance(each, Receipt) for one in each.lent]
+        if takers and lent:
+            self._loop.call_soon_threadsafe(takers.take, lent)
         return [(each.future, outcome) for each, outcome in zip(batch, outcomes, strict=True)]
 
     def _tell(self, told: list[_Told]) -> None:
