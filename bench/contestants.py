@@ -21,7 +21,7 @@ from bench.corpus import ROOT_XSD, signed
 from bench.servers import GATEWAY_QUEUE, PLAIN_QUEUE, Queue, Servers
 from fixtures.pki import Pki
 from fixtures.running import ROOT, as_process
-from fixtures.world import SE, SHV, Entry, World, free_port, lay_out
+from fixtures.world import SE, SHV, Entry, World, free_port, free_ports, lay_out
 from gateway.schemas import Catalogue
 
 STARTS_WITHIN = 60.0
@@ -31,6 +31,7 @@ CAMEL = VENV / "camel"
 XSD = ROOT / "gateway" / "schemas" / "xsd" / ROOT_XSD
 
 GATEWAY = "gateway"
+GATEWAY_TWO = "gateway, 2 processes"
 FLOOR = "floor"
 FASTSTREAM_NAME = "FastStream"
 FASTSTREAM_TWO = "FastStream, 2 workers"
@@ -73,17 +74,6 @@ def parties(channel: str) -> list[Entry]:
     ]
 
 
-def beside(world: World) -> World:
-    """The same gateway on another port: one more process of it."""
-    port = free_port()
-    there = {
-        "GATEWAY_PORT": str(port),
-        "GATEWAY_ADMIN_PORT": str(port),
-        "GATEWAY_URL": f"http://127.0.0.1:{port}",
-    }
-    return replace(world, environment={**world.environment, **there})
-
-
 @dataclass(frozen=True)
 class Prepared:
     """A gateway on fresh servers that can be started, ended and started again."""
@@ -94,17 +84,24 @@ class Prepared:
 
     @contextmanager
     def running(self, processes: int = 1) -> Iterator[Running]:
-        """In so many processes."""
-        worlds = [self.world, *(beside(self.world) for _ in range(processes - 1))]
-        with ExitStack() as stack:
-            started = [stack.enter_context(as_process(each)) for each in worlds]
-            queue = stack.enter_context(closing(Queue(self.broker, GATEWAY_QUEUE)))
+        """By one command, in so many processes."""
+        more = {}
+        if processes > 1:
+            more = {
+                "GATEWAY_PROCESSES": str(processes),
+                "GATEWAY_ADMIN_PORT": str(free_ports(processes)),
+            }
+        world = replace(self.world, environment={**self.world.environment, **more})
+        with (
+            as_process(world) as process,
+            closing(Queue(self.broker, GATEWAY_QUEUE)) as queue,
+        ):
             yield Running(
-                urls=tuple(each.settings.url for each in worlds),
-                pids=tuple(one.pid for one in started),
+                urls=(world.settings.url,),
+                pids=(process.pid,),
                 queue=queue,
                 database=self.database,
-                log=self.world.folder / "gateway.log",
+                log=world.folder / "gateway.log",
                 ledger=self.database,
             )
 
@@ -240,7 +237,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def available() -> tuple[dict[str, Start], list[str]]:
     """Who can run here, and why others cannot."""
-    found: dict[str, Start] = {GATEWAY: gateway, FLOOR: floor}
+    found: dict[str, Start] = {
+        GATEWAY: gateway,
+        GATEWAY_TWO: partial(gateway, processes=2),
+        FLOOR: floor,
+    }
     missing = []
     if FASTSTREAM.exists():
         found[FASTSTREAM_NAME] = faststream

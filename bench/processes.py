@@ -1,4 +1,4 @@
-"""``processes``: do more processes cost more CPU per message? One, two and four, same servers."""
+"""``processes``: do more processes cost more CPU per message? One, two and four, by one command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.setting import Setting
 COUNTS = (1, 2, 4)
 TOLERANCE = 0.10
 EACH = 32
-"""Connections per process: more processes are started for more load, not for the same."""
+"""Connections per process: there are more of them for more load, not for the same."""
 
 
 def measure(setting: Setting) -> Figures:

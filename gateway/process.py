@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import gc
 import logging
+import os
 import resource
 import signal
 import socket
@@ -16,11 +17,10 @@ from functools import partial
 from gateway.adapters.logs import configure_logging
 from gateway.adapters.rest_in.listener import Server, bind, server
 from gateway.app import Gateway, Task, built
+from gateway.family import STOP_WITHIN_SECONDS, Kin
 from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
-
-STOP_WITHIN_SECONDS = 20.0
 
 COLLECT_SELDOM = (50_000, 20, 20)
 """New objects before the collector looks, and how often it looks at older ones."""
@@ -31,11 +31,12 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of ``mallopt`` in glibc."""
 
 
-async def serve(settings: Settings, ready: Callable[[], None]) -> None:
+async def serve(settings: Settings, ready: Callable[[], None], kin: Kin | None = None) -> None:
     """Run this process's roles until SIGTERM or SIGINT, then finish what is under way.
 
     Args:
         ready: Called once the doors are open.
+        kin: Of one of several processes; it also ends when its parent does.
 
     Raises:
         Fault: an address cannot be listened on, or something was not prepared.
@@ -43,12 +44,16 @@ async def serve(settings: Settings, ready: Callable[[], None]) -> None:
     configure_logging()
     leave_no_core()
     return_large_memory()
+    if kin is not None and kin.core is not None:
+        os.sched_setaffinity(0, {kin.core})  # before there are threads, which inherit it
     async with built(settings) as gateway:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        listeners = _listeners(settings, gateway)
+        if kin is not None:
+            _end_with(kin, stopping)
+        listeners = _listeners(settings, gateway, shared=kin is not None)
         doors = (partial(server.serve, sockets=[door]) for server, door in listeners)
         _settle_memory()
         async with at_work(gateway, *doors) as running:
@@ -59,6 +64,17 @@ async def serve(settings: Settings, ready: Callable[[], None]) -> None:
             gateway.services.news.close()
             for server, _ in listeners:
                 server.should_exit = True
+
+
+def _end_with(kin: Kin, stopping: asyncio.Event) -> None:
+    """Stop when the parent is gone."""
+    loop = asyncio.get_running_loop()
+
+    def orphaned() -> None:
+        loop.remove_reader(kin.life)
+        stopping.set()
+
+    loop.add_reader(kin.life, orphaned)
 
 
 def leave_no_core() -> None:
@@ -117,14 +133,13 @@ async def at_work(gateway: Gateway, *doors: Task) -> AsyncIterator[list[asyncio.
             raise result
 
 
-def _listeners(settings: Settings, gateway: Gateway) -> list[tuple[Server, socket.socket]]:
+def _listeners(
+    settings: Settings, gateway: Gateway, *, shared: bool
+) -> list[tuple[Server, socket.socket]]:
     """The open doors; a process that only delivers still answers for its health."""
     doors = []
     if "ontvangen" in settings.roles:
-        doors.append((gateway.app, settings.host, settings.port))
+        doors.append((gateway.app, bind(settings.host, settings.port, shared=shared)))
     if gateway.admin is not None:
-        doors.append((gateway.admin, settings.admin_host, settings.admin_port))
-    return [
-        (server(app, stop_within=STOP_WITHIN_SECONDS), bind(host, port))
-        for app, host, port in doors
-    ]
+        doors.append((gateway.admin, bind(settings.admin_host, settings.admin_port)))
+    return [(server(app, stop_within=STOP_WITHIN_SECONDS), door) for app, door in doors]

@@ -52,7 +52,8 @@ class Settings:
         port: Port for parties.
         admin_host: Address that the console and health listen on.
         admin_port: Port for console and health, which ask no password; equal to ``port``
-            only on loopback, without proxies.
+            only on loopback, without proxies. Of several processes each has the next one.
+        processes: How many share the work on this machine.
         largest_body: Bytes that a body may have; at most 20 MiB.
         body_timeout: Time in which a whole body must arrive.
         waiting: Submissions that may wait for the ledger before 503.
@@ -75,6 +76,7 @@ class Settings:
     port: int = 8080
     admin_host: str = "127.0.0.1"
     admin_port: int = 8080
+    processes: int = 1
     largest_body: int = 10 * 1024 * 1024
     body_timeout: timedelta = timedelta(seconds=30)
     waiting: int = 2_000
@@ -116,7 +118,7 @@ def load(environment: Mapping[str, str]) -> Settings:
 
 def _read(name: str, text: str) -> object:
     match name:
-        case "port" | "admin_port" | "largest_body" | "waiting" | "inline_limit":
+        case "port" | "admin_port" | "processes" | "largest_body" | "waiting" | "inline_limit":
             if not re.fullmatch(r"[0-9]{1,9}", text):
                 raise ValueError("must be a whole number")
             return int(text)
@@ -191,6 +193,22 @@ def _listeners(settings: Settings) -> Iterator[str]:
             "GATEWAY_ADMIN_PORT: must differ from GATEWAY_PORT, unless the hosts are loopback "
             "and there are no proxies"
         )
+    if settings.processes < 1:
+        yield "GATEWAY_PROCESSES: must be 1 or more"
+    elif settings.processes > 1:
+        yield from _admin_ports(settings)
+
+
+def _admin_ports(settings: Settings) -> Iterator[str]:
+    """What is wrong with the ports that several processes have for the operator."""
+    ports = range(settings.admin_port, settings.admin_port + settings.processes)
+    if settings.port in ports:
+        yield (
+            f"GATEWAY_ADMIN_PORT: {settings.processes} processes answer for their health at "
+            f"{ports[0]} to {ports[-1]}; GATEWAY_PORT may not be one of these"
+        )
+    if ports[-1] > LARGEST_PORT:
+        yield f"GATEWAY_ADMIN_PORT: the last of {settings.processes} is above {LARGEST_PORT}"
 
 
 def _is_ledger(address: str) -> bool:

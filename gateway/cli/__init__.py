@@ -3,54 +3,76 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
-from gateway.adapters.ledger.database import LedgerBug
-from gateway.cli import (
-    betrokkene,
-    bewaring,
-    bewijs,
-    dienst,
-    gestrand,
-    klok,
-    ondertekenen,
-    partijen,
-    rabbitmq,
-    reservekopie,
-    sleutels,
-    termijnen,
-)
-from gateway.errors import Fault, LedgerUnavailable, Refusal
+from gateway.cli.trouble import TROUBLE, sentence
+
+MODULES = {
+    "inrichten": "dienst",
+    "dienst": "dienst",
+    "lid": "dienst",
+    "bewaring": "bewaring",
+    "klok": "klok",
+    "termijnen": "termijnen",
+    "token": "ondertekenen",
+    "onderteken": "ondertekenen",
+    "partijen": "partijen",
+    "gestrand": "gestrand",
+    "rabbitmq": "rabbitmq",
+    "bewijs": "bewijs",
+    "betrokkene": "betrokkene",
+    "reservekopie": "reservekopie",
+    "sleutels": "sleutels",
+}
+"""By the first word, the module that has the command."""
+
+LEFT_OUT = ("httpx._main", "pydantic.v1")
+"""What libraries load at once and nothing here uses: a command line, and models of a past release.
+They go on without, as where it is not installed: ``None`` among the modules says so."""
+
+
+class Commands(TyperGroup):
+    """All commands, each read when it is asked for: a gateway that starts needs one of them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The first words, in the order in which help shows them."""
+        return list(MODULES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this word; None where there is none."""
+        # of a word that is none of ours, the nearest is looked for among all
+        for word in [cmd_name] if cmd_name in MODULES else MODULES:
+            if word not in self.commands:
+                part = typer.Typer()
+                import_module(f"{__name__}.{MODULES[word]}").add_to(part)
+                self.commands.update(get_group(part).commands)
+        return self.commands.get(cmd_name)
+
 
 app = typer.Typer(
     name="gateway",
-    help="Berichtengateway voor schuldhulpverlening.",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(partijen.app, name="partijen")
-app.add_typer(gestrand.app, name="gestrand")
-app.add_typer(rabbitmq.app, name="rabbitmq")
-app.add_typer(bewijs.app, name="bewijs")
-app.add_typer(betrokkene.app, name="betrokkene")
-app.add_typer(reservekopie.app, name="reservekopie")
-app.add_typer(sleutels.app, name="sleutels")
-dienst.add_to(app)
-bewaring.add_to(app)
-klok.add_to(app)
-termijnen.add_to(app)
-ondertekenen.add_to(app)
+
+
+@app.callback()
+def gateway() -> None:
+    """Berichtengateway voor schuldhulpverlening."""
 
 
 def main() -> None:
     """Run one command; trouble is one clear sentence and exit code 1, never a trace."""
+    for name in LEFT_OUT:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     try:
         app()
-    except LedgerUnavailable as error:
-        sys.exit(f"gateway: {error}; 'gateway inrichten' makes a new one")
-    except LedgerBug as error:
-        sys.exit(f"gateway: what GATEWAY_LEDGER names is no ledger of this gateway ({error})")
-    except (Fault, Refusal) as error:
-        sys.exit(f"gateway: {error}")
+    except TROUBLE as error:
+        sys.exit(f"gateway: {sentence(error)}")

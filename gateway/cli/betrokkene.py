@@ -47,6 +47,11 @@ BsnUit = Annotated[
 ]
 
 
+def add_to(gateway: typer.Typer) -> None:
+    """Hang the commands under ``gateway betrokkene``."""
+    gateway.add_typer(app, name="betrokkene")
+
+
 @app.command()
 def inzage(
     *,

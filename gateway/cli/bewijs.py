@@ -37,6 +37,11 @@ Bestanden = Annotated[
 ]
 
 
+def add_to(gateway: typer.Typer) -> None:
+    """Hang the commands under ``gateway bewijs``."""
+    gateway.add_typer(app, name="bewijs")
+
+
 @app.command()
 def controleer(
     bestanden: Bestanden = None,

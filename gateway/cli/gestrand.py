@@ -34,6 +34,11 @@ Door = Annotated[str | None, typer.Option(help="Wie dit doet.")]
 COLUMNS = ["nr", "gestrand", "ontvanger", "soort", "reden", "herstel"]
 
 
+def add_to(gateway: typer.Typer) -> None:
+    """Hang the commands under ``gateway gestrand``."""
+    gateway.add_typer(app, name="gestrand")
+
+
 def _filter(
     ids: list[int] | None,
     ontvanger: str | None,

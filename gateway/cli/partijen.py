@@ -19,6 +19,11 @@ from gateway.settings import Settings, load
 app = typer.Typer(help="Het deelnemersregister.", no_args_is_help=True)
 
 
+def add_to(gateway: typer.Typer) -> None:
+    """Hang the commands under ``gateway partijen``."""
+    gateway.add_typer(app, name="partijen")
+
+
 @app.command()
 def toepassen(
     bestand: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],

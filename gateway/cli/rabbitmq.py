@@ -20,6 +20,11 @@ from gateway.settings import load
 app = typer.Typer(help="De broker.", no_args_is_help=True)
 
 
+def add_to(gateway: typer.Typer) -> None:
+    """Hang the commands under ``gateway rabbitmq``."""
+    gateway.add_typer(app, name="rabbitmq")
+
+
 @app.command()
 def hervullen(
     ontvanger: str,

@@ -34,6 +34,11 @@ app = typer.Typer(
 Pad = Annotated[Path, typer.Argument(help="Bestand van de kopie; het manifest komt ernaast.")]
 
 
+def add_to(gateway: typer.Typer) -> None:
+    """Hang the commands under ``gateway reservekopie``."""
+    gateway.add_typer(app, name="reservekopie")
+
+
 @app.command()
 def maak(pad: Pad, *, json: AsJson = False) -> None:
     """Maak een kopie terwijl de gateway doorwerkt. Sleutels zitten er nooit in."""

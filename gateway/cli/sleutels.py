@@ -38,6 +38,11 @@ PAUSE_SECONDS = 0.01
 """Between two batches: those who accept messages go first."""
 
 
+def add_to(gateway: typer.Typer) -> None:
+    """Hang the commands under ``gateway sleutels``."""
+    gateway.add_typer(app, name="sleutels")
+
+
 class Soort(StrEnum):
     """A kind of key that has generations."""
 

@@ -36,6 +36,8 @@ def test_numbers_are_seconds_and_bytes() -> None:
         ("GATEWAY_ADMIN_PORT", "65536"),
         ("GATEWAY_HOST", ""),
         ("GATEWAY_ADMIN_HOST", " "),
+        ("GATEWAY_PROCESSES", "0"),
+        ("GATEWAY_PROCESSES", "alle"),
         ("GATEWAY_SKEW", "-1"),
         ("GATEWAY_PROXIES", "proxy.local"),
         ("GATEWAY_ROLES", "ontvangen,slapen"),
@@ -122,3 +124,13 @@ def test_the_console_listens_on_loopback_unless_told_otherwise() -> None:
 
     assert load(apart).admin_host == "127.0.0.1"
     assert load({**apart, "GATEWAY_ADMIN_HOST": "10.0.0.1"}).admin_host == "10.0.0.1"
+
+
+def test_each_of_several_processes_has_a_port_for_the_operator_beside_that_for_parties() -> None:
+    three = {"GATEWAY_PROCESSES": "3"}
+
+    for first in ("8078", "8079", "8080", "65534"):
+        with pytest.raises(SettingsInvalid, match="GATEWAY_ADMIN_PORT"):
+            load({**three, "GATEWAY_ADMIN_PORT": first})
+    for first in ("8077", "8081"):
+        assert load({**three, "GATEWAY_ADMIN_PORT": first}).processes == 3
