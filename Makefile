@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Once, so that no start has to; the installer leaves it out where Python was told to write nothing.
+COMPILE := $(RUN) -m compileall -qq -j 0 $(VENV)/lib gateway || true
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo run servers test check format lock docs bench soak clean
 
@@ -14,11 +16,13 @@ $(VENV)/.run: requirements.txt
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing what the gateway runs on (locked, with hashes) …"
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	@echo "Installing what the checks and tests need (locked, with hashes) …"
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(COMPILE)
 	@touch $@
 
 setup: $(VENV)/.run ## virtual environment with the locked dependencies
