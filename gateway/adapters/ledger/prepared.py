@@ -190,6 +190,8 @@ def _failed(connection: sa.Connection, statement: str, error: psycopg.Error) -> 
     """The error as the library would raise it; a connection that is lost is not used again."""
     if _raw(connection).status != ConnStatus.OK:
         connection.invalidate(error)
+        # where the server said nothing any more, libpq gives no code that would tell
+        error = psycopg.OperationalError("the connection is lost")
     return sa.exc.DBAPIError.instance(
         statement, None, error, psycopg.Error, hide_parameters=True, dialect=connection.dialect
     )
