@@ -27,7 +27,7 @@ class Room:
     Attributes:
         slots: Attempts that it could begin.
         per_party: The same, for each party with none under way.
-        under_way: Attempts by party.
+        under_way: Attempts by party, as many as there are when it is asked.
         shut: Parties to which nothing may go now.
         lease: How long it may keep what it takes.
     """

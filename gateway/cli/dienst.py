@@ -58,9 +58,7 @@ def dienst(
         _run(serve(settings, ready))
 
 
-def lid(
-    kern: Annotated[int | None, typer.Option()] = None,
-) -> None:
+def lid(kern: Annotated[int | None, typer.Option()] = None) -> None:
     """Eén proces van meer: ``gateway dienst --processen`` start het en leest wat het zegt."""
     from gateway.family import READY, Kin  # noqa: PLC0415
     from gateway.process import serve  # noqa: PLC0415

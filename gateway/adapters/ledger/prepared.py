@@ -137,8 +137,9 @@ def run(connection: sa.Connection, statement: str, values: Sequence[bytes]) -> P
         formats = [Format.BINARY] * len(values)
         result = _checked(raw.exec_prepared(name, values, formats, Format.BINARY))
     except psycopg.Error as error:
-        if error.sqlstate == _NO_SUCH_STATEMENT:  # a pooler gave us another session
+        if error.sqlstate == _NO_SUCH_STATEMENT:
             prepared.clear()
+            error = psycopg.OperationalError("a pooler gave this connection another session")
         raise _failed(connection, statement, error) from None
     for after in heard.after_cursor_execute:
         after(connection, None, statement, values, None, False)  # noqa: FBT003 - as they take it
