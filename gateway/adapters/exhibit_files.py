@@ -141,9 +141,10 @@ def _judged_signed(
     content, wrong = seals(tree)
     if wrong is not None:
         return judge_signed(exhibit.name, {}, wrong)
-    if not catalogue.tags[content.tag].schema.verdict.validate(content):
+    try:
+        document = catalogue.to_json(content)
+    except (KeyError, ValueError):
         return unreadable(exhibit.name)
-    document = catalogue.to_json(content)
     found = judge_signed(exhibit.name, document, None)
     if exhibit.pages is not None:
         same = as_pdf(document, body) == exhibit.pages

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from gateway.adapters import certificates
 from gateway.adapters.keyring import Keyring
@@ -55,25 +56,62 @@ async def keep_time(
         await asyncio.sleep(LOOKS_EVERY_SECONDS)
 
 
+class Caught(NamedTuple):
+    """What a look came to.
+
+    Attributes:
+        done: In how many conversations and deliveries something was looked at.
+        passed: How many were left for the next look, since our rules failed on them.
+    """
+
+    done: int
+    passed: int
+
+
 async def catch_up(
     writer: Writer, ledger: SqlLedger, courses: Courses, clock: Callable[[], datetime]
-) -> int:
-    """Do all that is due now.
-
-    Returns:
-        In how many conversations and deliveries something was looked at.
+) -> Caught:
+    """Do all that is due now. What our rules fail on holds up nothing else.
 
     Raises:
         Fault: the ledger did not answer; the next time goes on from there.
     """
-    count = await _succeed(writer, ledger, courses.directory(), clock)
+    done, passed = await _succeed(writer, ledger, courses.directory(), clock), 0
     for work in (ledger.follow, ledger.due_terms, ledger.notices):
-        while done := await writer.run(work, courses, clock(), AT_ONCE):
-            count += done
-            if done < AT_ONCE:
-                break
-            await asyncio.sleep(BREATH_SECONDS)
-    return count
+        caught = await _worked_off(writer, partial(work, courses), clock)
+        done, passed = done + caught.done, passed + caught.passed
+    return Caught(done, passed)
+
+
+async def _worked_off(
+    writer: Writer, portion: Callable[[datetime, int, int], int], clock: Callable[[], datetime]
+) -> Caught:
+    """Do portions of one kind of work until nothing is left but what cannot be done.
+
+    Where a portion fails, what was in it is done one by one.
+
+    Args:
+        portion: Does so many that are due, after the first that were passed over; says how many.
+    """
+    done = passed = alone = 0
+    while True:
+        size = 1 if alone else AT_ONCE
+        alone = max(alone - 1, 0)
+        try:
+            found = await writer.run(portion, clock(), size, passed)
+        except Fault:
+            raise
+        except Exception as bug:  # noqa: BLE001 - the rules of one conversation must not stop all
+            if size == 1:
+                log.error("clock.passed_over", extra={"fault": type(bug).__name__})  # noqa: TRY400
+                passed += 1
+            else:
+                alone = AT_ONCE
+        else:
+            done += found
+            if found < size:
+                return Caught(done, passed)
+        await asyncio.sleep(BREATH_SECONDS)
 
 
 async def _succeed(

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.adapters.ledger.writer import Writer
 from gateway.adapters.register import directory_of
-from gateway.adapters.timekeeping import catch_up, courses_of
+from gateway.adapters.timekeeping import Caught, catch_up, courses_of
 from gateway.calendar import AMSTERDAM
 from gateway.cli.given import the_ledger
 from gateway.cli.screen import AsJson, as_json, screen, table
@@ -87,13 +87,20 @@ def klok(
         directory = directory_of(version, text) if version else EMPTY
         courses = courses_of(Keyring.load(settings.keys), lambda: directory)
         first, count = _first(ledger.foreseen(courses, now, until), sys.maxsize if json else aantal)
-        if not proef:
-            asyncio.run(_catch_up(ledger, courses, clock))
+        passed = 0 if proef else asyncio.run(_catch_up(ledger, courses, clock)).passed
     finally:
         ledger.close()
     if json:
         as_json([_as_json(each) for each in first])
-        return
+    else:
+        _show(first, count, now, proef=proef)
+    if passed:
+        raise Fault(
+            f"{passed} keer lukte het niet (clock.passed_over); de rol klok probeert het weer"
+        )
+
+
+def _show(first: Sequence[Coming], count: int, now: datetime, *, proef: bool) -> None:
     columns = ["wanneer", "wat", "gesprek-id", "berichtsoort", "voor wie", "termijn t/m"]
     table("Zou gebeuren" if proef else "Gedaan", columns, map(_row, first))
     if count > len(first):
@@ -135,7 +142,7 @@ def _first(all_of: Iterable[Coming], most: int) -> tuple[list[Coming], int]:
     return first, count
 
 
-async def _catch_up(ledger: SqlLedger, courses: Courses, clock: Clock) -> int:
+async def _catch_up(ledger: SqlLedger, courses: Courses, clock: Clock) -> Caught:
     writer = Writer(ledger, _admits_nothing, clock=clock)
     try:
         return await catch_up(writer, ledger, courses, clock)

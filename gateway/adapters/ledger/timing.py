@@ -3,6 +3,9 @@
 Many processes may do this at once. Each thing is found through an index that holds nothing
 else, then looked at again once its conversation is locked, and done and written in that same
 transaction: so it happens once, however often somebody begins.
+
+Each kind of work does a portion: at most ``limit``, after the first ``passed``, which the caller
+could not do and leaves alone for now.
 """
 
 from __future__ import annotations
@@ -59,7 +62,7 @@ class Timing:
             due: datetime | None = connection.scalar(query)
         return due
 
-    def due_terms(self, rules: Courses, now: datetime, limit: int) -> int:
+    def due_terms(self, rules: Courses, now: datetime, limit: int, passed: int = 0) -> int:
         """Do what falls due by now in at most so many conversations.
 
         Returns:
@@ -67,7 +70,7 @@ class Timing:
         """
 
         def work(connection: sa.Connection, page: Page) -> int:
-            due = _rows_of(connection, connection.scalars(due_now(now, limit)).all())
+            due = _rows_of(connection, connection.scalars(due_now(now, limit, passed)).all())
             conversations = self._hold(connection, [_pair(row) for row in due])
             says: list[Admitted] = []
             for row in due:
@@ -83,7 +86,7 @@ class Timing:
 
         return self._done(work)
 
-    def follow(self, rules: Courses, now: datetime, limit: int) -> int:
+    def follow(self, rules: Courses, now: datetime, limit: int, passed: int = 0) -> int:
         """Have conversations know what became of their messages: terms begin, or stand still.
 
         Returns:
@@ -91,7 +94,8 @@ class Timing:
         """
 
         def work(connection: sa.Connection, page: Page) -> int:
-            found = connection.execute(fates(to_follow(delivery)).limit(limit)).all()
+            waiting = fates(to_follow(delivery)).limit(limit).offset(passed)
+            found = connection.execute(waiting).all()
             conversations = self._hold(connection, [_pair(row) for row in found])
             again = fates(among(delivery.c.id, [row.delivery for row in found]))
             rows = connection.execute(again.where(to_follow(delivery))).all() if found else []
@@ -112,7 +116,7 @@ class Timing:
 
         return self._done(work)
 
-    def notices(self, rules: Courses, now: datetime, limit: int) -> int:
+    def notices(self, rules: Courses, now: datetime, limit: int, passed: int = 0) -> int:
         """Tell senders what nobody collected for days; each message once.
 
         Returns:
@@ -121,7 +125,8 @@ class Timing:
 
         def work(connection: sa.Connection, page: Page) -> int:
             late = sa.and_(uncollected(delivery), delivery.c.notice_at <= now)
-            found = connection.execute(fates(late, delivery.c.notice_at).limit(limit)).all()
+            due = fates(late, delivery.c.notice_at).limit(limit).offset(passed)
+            found = connection.execute(due).all()
             conversations = self._hold(connection, [_pair(row) for row in found])
             again = fates(among(delivery.c.id, [row.delivery for row in found]))
             rows = connection.execute(again.where(late)).all() if found else []
@@ -155,7 +160,7 @@ class Timing:
         raise LedgerUnavailable("others keep beginning the same conversations")
 
 
-def due_now(now: datetime, limit: int) -> sa.Select[int]:
+def due_now(now: datetime, limit: int, passed: int = 0) -> sa.Select[int]:
     """Numbers of the conversations in which something is due, the longest due first.
 
     Nothing else is asked, so that one index answers it: the rows are read of these alone.
@@ -169,6 +174,7 @@ def due_now(now: datetime, limit: int) -> sa.Select[int]:
         )
         .order_by(conversation.c.next_term, conversation.c.id)
         .limit(limit)
+        .offset(passed)
     )
 
 

@@ -1,0 +1,98 @@
+"""What the rules fail on in one conversation holds up no other, and is done once it can be."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import sqlalchemy as sa
+
+from fixtures.world import SE, SHV
+from gateway.adapters.ledger.ledger import SqlLedger
+from gateway.adapters.ledger.tables import conversation
+from gateway.adapters.ledger.writer import Writer
+from gateway.adapters.timekeeping import AT_ONCE, Caught, catch_up
+from gateway.delivery import Answer
+from gateway.message import Channel
+from tests.conformance.test_ledger_timing import OVER, open_many
+from tests.conformance.timed import Timed, Told, a_directory
+
+OF_A_NEWER_VERSION = '{"vorm": 99}'
+
+
+async def looks(timed: Timed) -> Caught:
+    """The role klok looks once."""
+    writer = Writer(timed.ledger, timed.station, clock=lambda: timed.now)
+    try:
+        return await catch_up(writer, timed.ledger, timed.rules, lambda: timed.now)
+    finally:
+        await writer.close()
+
+
+def stands(ledger: SqlLedger) -> dict[int, str]:
+    """What the rules remember, by conversation."""
+    query = sa.select(conversation.c.id, conversation.c.stand)
+    with ledger._database.reading() as connection:
+        found = connection.execute(query.where(conversation.c.stand.is_not(None))).all()
+    return {row.id: row.stand for row in found}
+
+
+def put(ledger: SqlLedger, number: int, stand: str) -> None:
+    with ledger._database.writing() as connection:
+        connection.execute(
+            sa.update(conversation).where(conversation.c.id == number).values(stand=stand)
+        )
+
+
+def changed(ledger: SqlLedger, before: dict[int, str]) -> set[int]:
+    """Conversations of which the rules remember something else now."""
+    return {number for number, stand in stands(ledger).items() if stand != before[number]}
+
+
+def over(numbers: list[str]) -> set[Told]:
+    """That their terms ran out."""
+    return {Told("TermijnVerstreken", each, to) for each in numbers for to in (SE, SHV)}
+
+
+async def test_one_conversation_that_cannot_be_read_holds_up_no_term_of_another(
+    ledger: SqlLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    timed = Timed(ledger)
+    numbers = open_many(timed, AT_ONCE + 3)
+    await looks(timed)
+    first, kept = min(stands(ledger).items())
+    put(ledger, first, OF_A_NEWER_VERSION)
+    timed.now = OVER
+
+    with caplog.at_level(logging.ERROR):
+        caught = await looks(timed)
+
+    assert caught == (AT_ONCE + 2, 1)
+    assert len(set(timed.told()) & over(numbers)) == 2 * (AT_ONCE + 2)
+    (said,) = [each for each in caplog.records if each.message == "clock.passed_over"]
+    assert said.args == ()
+
+    put(ledger, first, kept)
+
+    assert (await looks(timed)).passed == 0
+    assert set(timed.told()) == over(numbers)
+    assert len(timed.told()) == 2 * len(numbers)
+
+
+async def test_one_conversation_that_cannot_be_read_keeps_no_other_from_following(
+    ledger: SqlLedger,
+) -> None:
+    timed = Timed(ledger, a_directory(Channel.QUEUE))
+    numbers = [timed.say("Saldoverzoek", thread=str(each)) for each in range(3)]
+    assert len(timed.attempt(Answer.OFFERED)) == len(numbers)
+    before = stands(ledger)
+    first = min(before)
+    put(ledger, first, OF_A_NEWER_VERSION)
+
+    assert (await looks(timed)).passed == 1
+    assert changed(ledger, before | {first: OF_A_NEWER_VERSION}) == set(before) - {first}
+
+    put(ledger, first, before[first])
+
+    assert await looks(timed) == (1, 0)
+    assert changed(ledger, before) == set(before)
