@@ -13,18 +13,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from gateway.delivery import Conclusion, Reason, State
+from gateway.dead_letter import DeadLetter, DeadLetterFilter, Stranding
+from gateway.delivery import Conclusion, State
+from gateway.dossier import Dossier, MessageView, Original
 from gateway.errors import Code, Refusal
-from gateway.evidence import Proof
 from gateway.message import (
     Admitted,
     Canonical,
     Channel,
     Delivery,
-    Dialect,
     Door,
     Json,
-    Kind,
     Oin,
     Receipt,
     Submission,
@@ -94,96 +93,6 @@ class RefusalEntry:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class MessageView:
-    """What a party may see of a message it sent or got: no content."""
-
-    afzender: Oin
-    ontvanger: Oin
-    referentienummer: str
-    conversatie: str
-    kind: Kind
-    received_at: datetime
-    receipt: bytes
-    delivery_id: str
-    channel: Channel
-    state: State
-    attempts: int
-    offered_at: datetime | None
-    collected_at: datetime | None
-    confirmed_at: datetime | None
-    reason: Reason | None
-    door: Door
-
-
-@dataclass(frozen=True, slots=True)
-class Original:
-    """A message exactly as it was sent, with what its verification found.
-
-    Attributes:
-        signature: The detached JWS that came with JSON, else None (XML carries its own).
-        digest: The ``Digest`` header that came with JSON over HTTP, else None.
-        received_at: The instant at which the certificate was judged.
-        collected: Its recipient took its content before.
-    """
-
-    body: bytes
-    dialect: Dialect
-    sha256: str
-    signature: str | None
-    digest: str | None
-    afzender: Oin
-    kind: Kind
-    versie: str
-    signer_fingerprint: str
-    signer_algorithm: str
-    received_at: datetime
-    collected: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """Something that was signed about a delivery.
-
-    Attributes:
-        text: What entered the tree, canonical JSON.
-    """
-
-    soort: str
-    text: bytes
-    proof: Proof
-
-
-@dataclass(frozen=True, slots=True)
-class Dossier:
-    """Everything that is kept of a message, with what proves it.
-
-    Attributes:
-        original: None where who asks may not have it (yet), or it was erased.
-        canonical: Likewise, whole.
-        certificate: PEM of the signer, as the directory held it when it was received.
-        directory_version: Which version that was.
-        warnings: What the rules remarked when it was accepted.
-        deliveries: Where it went, as the contract writes it; no content.
-        happenings: In the order in which they were signed.
-    """
-
-    view: MessageView
-    original: Original | None
-    canonical: bytes | None
-    versie: str
-    original_sha256: str | None
-    signer_fingerprint: str
-    signer_algorithm: str
-    certificate: str | None
-    directory_version: int | None
-    warnings: tuple[Json, ...]
-    recorded_at: datetime
-    erased_at: datetime | None
-    deliveries: tuple[Json, ...]
-    happenings: tuple[Happening, ...]
-
-
 class Confirmed(StrEnum):
     """What came of one confirmation."""
 
@@ -191,59 +100,6 @@ class Confirmed(StrEnum):
     BEFORE = "al-bevestigd"
     UNKNOWN = "onbekend"  # not there, or somebody else's
     NOT_OFFERED = "niet-aangeboden"  # waits, strands or was discarded
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """One dead letter, for the operator: metadata only.
-
-    Attributes:
-        id: Number of the dead letter.
-        delivery_id: None for garbage that belongs to no delivery.
-        note: Closed technical word or a Foutbericht code, never free text.
-        resolved: ``herhaald``, ``verworpen``, ``vrijgegeven`` or None while open. A released
-            one can still be replayed or discarded. ``ingetrokken`` where its sender took the
-            message back, or the gateway a reminder: that is never offered again.
-        ended: Its conversation ended since: it can be discarded, but not replayed.
-    """
-
-    id: int
-    delivery_id: str | None
-    reason: Reason
-    note: str
-    stranded_at: datetime
-    ontvanger: Oin | None
-    afzender: Oin | None
-    kind: Kind | None
-    referentienummer: str | None
-    conversatie: str | None
-    channel: Channel | None
-    attempts: int
-    resolved: str | None
-    resolved_by: str | None
-    resolved_why: str | None
-    resolved_at: datetime | None
-    ended: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetterFilter:
-    """Which dead letters; every field narrows.
-
-    Attributes:
-        resolved: Also those with which nothing can be done any more.
-    """
-
-    ids: tuple[int, ...] = ()
-    ontvanger: Oin | None = None
-    afzender: Oin | None = None
-    module: str | None = None
-    soort: str | None = None
-    reason: Reason | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    resolved: bool = False
-    limit: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,30 +118,6 @@ class GesprekFilter:
     open_only: bool = False
     since: datetime | None = None
     after: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stranding:
-    """A delivery that the broker or a subscriber gave back (or garbage, without one).
-
-    Attributes:
-        note: Closed technical word of the broker, or the code of a Foutbericht by which the
-            recipient says why; the latter counts for more, whichever comes first.
-        garbage: The raw bytes, only where no delivery could be recognised.
-        ontvanger: Who says so; where given, somebody else's delivery is left alone.
-    """
-
-    delivery_id: str | None
-    reason: Reason
-    note: str
-    at: datetime
-    garbage: bytes | None = None
-    ontvanger: Oin | None = None
-
-    @property
-    def explained(self) -> bool:
-        """The recipient itself says why."""
-        return self.ontvanger is not None and self.note.isupper()
 
 
 @dataclass(frozen=True)

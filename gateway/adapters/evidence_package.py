@@ -7,10 +7,10 @@ import json
 from functools import lru_cache
 
 from gateway.adapters.rest_in.origineel import sent_as
+from gateway.dossier import Dossier, Happening
 from gateway.evidence import as_json
 from gateway.exhibits import PACKAGE, RECEIPT
 from gateway.message import Json, Kind, Oin
-from gateway.record import Dossier, Happening
 from gateway.replies import instant
 from gateway.schemas.catalogue import XSD_FOLDER
 

@@ -11,8 +11,8 @@ import typer
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.cli.given import an_oin, not_blank, the_ledger, who
 from gateway.cli.screen import AsJson, as_json, screen, table
+from gateway.dead_letter import DeadLetter, DeadLetterFilter
 from gateway.delivery import Reason
-from gateway.record import DeadLetter, DeadLetterFilter
 
 app = typer.Typer(help="Gestrande berichten bekijken en herstellen.", no_args_is_help=True)
 

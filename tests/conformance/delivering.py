@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from gateway.adapters.ledger.ledger import SqlLedger
+from gateway.dead_letter import DeadLetter, DeadLetterFilter, Stranding
 from gateway.delivery import Answer, Attempted, Conclusion, Reason, State
 from gateway.message import Channel, Delivery
-from gateway.record import DeadLetter, DeadLetterFilter, Stranding
 from tests.conformance.submissions import CREDITOR, NOON, a_submission, a_uuid
 
 T = TypeVar("T")

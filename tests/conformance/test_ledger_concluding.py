@@ -9,9 +9,11 @@ import sqlalchemy as sa
 
 from gateway.adapters.ledger import tables
 from gateway.adapters.ledger.ledger import SqlLedger
+from gateway.dead_letter import Stranding
 from gateway.delivery import Answer, Attempted, Reason, State
+from gateway.dossier import MessageView
 from gateway.message import Channel
-from gateway.record import Confirmed, MessageView, Stranding
+from gateway.record import Confirmed
 from tests.conformance.delivering import (
     EVERYWHERE,
     LEASE,

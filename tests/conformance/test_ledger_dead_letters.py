@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from gateway.adapters.ledger import tables
 from gateway.adapters.ledger.ledger import SqlLedger
+from gateway.dead_letter import DeadLetterFilter, Stranding
 from gateway.delivery import Reason, State
 from gateway.message import Channel, Kind
-from gateway.record import DeadLetterFilter, Stranding
 from tests.conformance.delivering import (
     conclude,
     dead,

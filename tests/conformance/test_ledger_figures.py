@@ -9,9 +9,9 @@ from fixtures.world import GATEWAY, SE, SHV
 from gateway.adapters.ledger.figures import Period, _portions, _said
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.adapters.ledger.tables import conversation
+from gateway.dead_letter import Stranding
 from gateway.delivery import Reason, State
 from gateway.message import Channel
-from gateway.record import Stranding
 from gateway.routing import table
 from gateway.routing.digest import Happened
 from gateway.routing.figures import Group, Key, Outcome, Question, asking, grouped, outcome_of

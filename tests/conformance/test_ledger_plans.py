@@ -11,9 +11,9 @@ from sqlalchemy import event
 
 from gateway.adapters.ledger import prepared
 from gateway.adapters.ledger.ledger import SqlLedger
+from gateway.dead_letter import DeadLetterFilter, Stranding
 from gateway.delivery import Reason, State
 from gateway.message import Channel
-from gateway.record import DeadLetterFilter, Stranding
 from tests.conformance.delivering import EVERYWHERE, conclude, lend, told
 from tests.conformance.submissions import (
     CREDITOR,

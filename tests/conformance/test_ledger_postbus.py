@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 
 from gateway.adapters.ledger.ledger import SqlLedger
+from gateway.dead_letter import Stranding
 from gateway.delivery import Reason, State
 from gateway.message import Channel, Dialect, Door, Oin
-from gateway.record import Confirmed, Stranding
+from gateway.record import Confirmed
 from tests.conformance.delivering import conclude, lend, numbers
 from tests.conformance.submissions import (
     CREDITOR,

@@ -9,10 +9,10 @@ import pytest
 from fixtures.world import SE, SHV
 from gateway.adapters.ledger.accepting import ENDING
 from gateway.adapters.ledger.ledger import SqlLedger
+from gateway.dead_letter import DeadLetterFilter, Stranding
 from gateway.delivery import Reason, State
 from gateway.errors import Code
 from gateway.message import Channel, Oin
-from gateway.record import DeadLetterFilter, Stranding
 from gateway.routing import table
 from gateway.routing.retention import read
 from gateway.routing.stand import BEEINDIGD, Status

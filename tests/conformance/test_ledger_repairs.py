@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from gateway.adapters.ledger import tables
 from gateway.adapters.ledger.ledger import SqlLedger
+from gateway.dead_letter import DeadLetterFilter
 from gateway.delivery import State
 from gateway.message import Channel
-from gateway.record import DeadLetterFilter
 from tests.conformance.delivering import (
     at_once,
     conclude,

@@ -18,6 +18,7 @@ from fixtures.world import ALL_MODULES, GATEWAY, OVERIGE_SHV, PUBLIEKE_SE, SE, S
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.adapters.ledger.lending import lent, open_all
 from gateway.adapters.ledger.tables import conversation, delivery, message
+from gateway.dead_letter import Stranding
 from gateway.delivery import DEFAULT_POLICY, Answer, Attempted, Reason, after
 from gateway.errors import Refusal
 from gateway.json import parse
@@ -34,7 +35,7 @@ from gateway.message import (
     Verified,
     as_bytes,
 )
-from gateway.record import Admit, Stranding
+from gateway.record import Admit
 from gateway.routing import stand
 from gateway.routing.admit import admit
 from gateway.routing.course import Courses

@@ -24,10 +24,10 @@ from fixtures.world import SE, SHV, Entry, World, the_usual
 from gateway import cli
 from gateway.adapters.secret_files import read_secret
 from gateway.cli.dienst import _say_where
+from gateway.dead_letter import DeadLetterFilter, Stranding
 from gateway.delivery import Reason
 from gateway.errors import Fault
 from gateway.prepare import prepare
-from gateway.record import DeadLetterFilter, Stranding
 from gateway.settings import Settings
 from tests.conftest import NewWorld
 from tests.e2e.operator import operator, operator_json

@@ -35,8 +35,8 @@ from gateway.adapters.jades import sign_body
 from gateway.adapters.rabbitmq.events import BEVESTIGING
 from gateway.adapters.rabbitmq.topology import Limits, party_queue
 from gateway.app import Gateway
+from gateway.dead_letter import DeadLetter, DeadLetterFilter
 from gateway.message import Json, Kind, Oin, as_bytes
-from gateway.record import DeadLetter, DeadLetterFilter
 from gateway.replies import FOUTBERICHT, ONTVANGSTBEVESTIGING
 from gateway.schemas import Catalogue
 from tests.conftest import CANARIES, NewWorld

@@ -15,10 +15,10 @@ import pytest
 from fixtures.documents import kind
 from fixtures.parties import CaseSystem
 from fixtures.world import SE, SHV, Entry, World, the_usual
+from gateway.dead_letter import Stranding
 from gateway.delivery import Reason
 from gateway.exhibits import PACKAGE
 from gateway.message import Json, Oin
-from gateway.record import Stranding
 from tests.conftest import NewWorld
 from tests.e2e.here import Here, a_notice, reference_of, started
 from tests.e2e.operator import operator, operator_json

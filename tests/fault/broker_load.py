@@ -27,8 +27,8 @@ from gateway.adapters.rabbitmq.events import BEVESTIGING, CLOUDEVENTS
 from gateway.adapters.rabbitmq.lanes import OwnCancellationOnly
 from gateway.adapters.rabbitmq.topology import GESTRAND, party_queue
 from gateway.app import Gateway
+from gateway.dead_letter import DeadLetterFilter
 from gateway.message import Kind, as_bytes
-from gateway.record import DeadLetterFilter
 from tests.fault.conftest import Counts
 from tests.servers.party import at_broker, depth, eventually, submit
 

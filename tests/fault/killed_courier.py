@@ -19,9 +19,9 @@ from gateway.adapters.courier import Courier, Pace
 from gateway.adapters.ledger.ledger import open_ledger
 from gateway.adapters.ledger.writer import Writer
 from gateway.adapters.ledger_work import LedgerWork
+from gateway.dead_letter import DeadLetterFilter
 from gateway.delivery import Answer, Attempted, Conclusion, after
 from gateway.message import Channel, Delivery
-from gateway.record import DeadLetterFilter
 from tests.conformance.submissions import admitting
 
 HASTE = Pace(

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from fixtures.world import SE
 from gateway import json, xml
 from gateway.adapters.ledger.ledger import SqlLedger
+from gateway.dead_letter import DeadLetterFilter
 from gateway.delivery import State
-from gateway.record import DeadLetterFilter
 from tests.fault.load import Load
 from tests.fault.town import LEASES_RUN_OUT, Taken, Town
 from tests.servers.party import eventually

@@ -27,8 +27,8 @@ from gateway.adapters.rabbitmq.topology import (
     permissions,
 )
 from gateway.adapters.rabbitmq.upkeep import Refill, Upkeep
+from gateway.dead_letter import Stranding
 from gateway.delivery import Answer
-from gateway.record import Stranding
 from tests.conftest import NewWorld
 from tests.e2e.operator import operator
 from tests.fault.broker_load import PARTIES, Flow, flowing, nothing_dead_at, seconds_until

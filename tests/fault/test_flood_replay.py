@@ -15,8 +15,8 @@ from fixtures.running import ROOT
 from fixtures.world import SE, SHV, World, process_environment
 from gateway.adapters.clock import utc_now
 from gateway.adapters.ledger.ledger import SqlLedger
+from gateway.dead_letter import DeadLetterFilter, Stranding
 from gateway.delivery import Reason
-from gateway.record import DeadLetterFilter, Stranding
 from tests.conformance.submissions import admitting, strangers_to_each_other
 from tests.conftest import NewWorld
 from tests.fault.conftest import Counts

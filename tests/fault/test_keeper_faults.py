@@ -18,7 +18,7 @@ from gateway.adapters.clock import utc_now
 from gateway.adapters.rabbitmq.connection import BrokerConnection
 from gateway.adapters.rabbitmq.keeper import Keeper
 from gateway.adapters.rabbitmq.topology import Topology, party_queue, permissions
-from gateway.record import DeadLetter, DeadLetterFilter, Stranding
+from gateway.dead_letter import DeadLetter, DeadLetterFilter, Stranding
 from tests.conftest import NewWorld
 from tests.e2e.queue_party import subscribed
 from tests.fault.broker_load import PARTIES, Flow, flowing, nothing_dead_at

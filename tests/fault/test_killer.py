@@ -14,8 +14,8 @@ from gateway.adapters.clock import utc_now
 from gateway.adapters.ledger.ledger import open_ledger
 from gateway.adapters.ledger.migrate import migrate
 from gateway.adapters.ledger.tables import LEASES_WITHOUT_ANSWER
+from gateway.dead_letter import DeadLetterFilter
 from gateway.delivery import Reason
-from gateway.record import DeadLetterFilter
 from tests.conformance.submissions import (
     MUNICIPALITY,
     a_submission,

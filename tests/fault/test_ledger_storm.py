@@ -16,9 +16,9 @@ from fixtures.keyring import a_keyring
 from gateway.adapters.ledger import tables
 from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
 from gateway.adapters.ledger.migrate import migrate
+from gateway.dead_letter import Stranding
 from gateway.delivery import Reason, State
 from gateway.message import Admitted, Channel, Delivery, Oin, Submission, Talk
-from gateway.record import Stranding
 from tests.conformance.delivering import LEASE, at_once, conclude, dead, ids_of, lend, rows, told
 from tests.conformance.submissions import (
     CREDITOR,

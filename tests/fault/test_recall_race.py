@@ -15,9 +15,10 @@ from fixtures.keyring import a_keyring
 from fixtures.world import SE, SHV, World
 from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
 from gateway.adapters.ledger.migrate import migrate
+from gateway.dead_letter import Stranding
 from gateway.delivery import Reason, State
 from gateway.message import Channel, Json, Submission
-from gateway.record import Confirmed, Stranding
+from gateway.record import Confirmed
 from tests.conformance.conversing import Talking
 from tests.conformance.delivering import at_once, lend
 from tests.conformance.submissions import NOON

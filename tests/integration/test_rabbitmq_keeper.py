@@ -26,9 +26,9 @@ from gateway.adapters.rabbitmq.topology import (
     party_queue,
     permissions,
 )
+from gateway.dead_letter import Stranding
 from gateway.delivery import Answer, Reason
 from gateway.errors import LedgerUnavailable
-from gateway.record import Stranding
 from tests.servers.party import (
     GATEWAY,
     NOON,

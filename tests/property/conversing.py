@@ -19,6 +19,7 @@ from fixtures.world import ALL_MODULES, GATEWAY, SE, SHV
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.adapters.ledger.lending import lent, open_all
 from gateway.adapters.ledger.tables import conversation, dead_letter, delivery, message, unresolved
+from gateway.dead_letter import Stranding
 from gateway.delivery import DEFAULT_POLICY, Answer, Attempted, Reason, State, after
 from gateway.json import parse
 from gateway.message import (
@@ -34,7 +35,7 @@ from gateway.message import (
     Verified,
     as_bytes,
 )
-from gateway.record import Outcome, Stranding
+from gateway.record import Outcome
 from gateway.routing import stand
 from gateway.routing.admit import admit
 from gateway.routing.course import Courses

@@ -12,9 +12,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.dead_letter import DeadLetterFilter
 from gateway.delivery import State
 from gateway.errors import Fault
-from gateway.record import DeadLetterFilter
 from tests.conftest import CANARIES
 from tests.soak.city import City
 from tests.soak.watching import Sample

@@ -24,9 +24,9 @@ from gateway.adapters.ledger.tables import (
     message,
     unresolved,
 )
+from gateway.dead_letter import DeadLetter, DeadLetterFilter, Stranding
 from gateway.delivery import Reason, State
 from gateway.message import Channel, Kind, Oin
-from gateway.record import DeadLetter, DeadLetterFilter, Stranding
 
 
 class DeadLetters:

@@ -22,8 +22,8 @@ from gateway.adapters.ledger.tables import (
     message,
 )
 from gateway.adapters.register import directory_of
+from gateway.dossier import Dossier, Happening
 from gateway.message import Json, Oin
-from gateway.record import Dossier, Happening
 from gateway.replies import instant
 
 

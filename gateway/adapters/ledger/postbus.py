@@ -31,8 +31,9 @@ from gateway.adapters.ledger.sealing import ORIGINAL, Attachments, data_key, who
 from gateway.adapters.ledger.tables import POSTBUS, delivery, in_postbus, message
 from gateway.adapters.vault import SealBroken
 from gateway.delivery import Reason, State
+from gateway.dossier import MessageView, Original
 from gateway.message import Channel, Delivery, Dialect, Door, Kind, Oin
-from gateway.record import Confirmed, MessageView, Original
+from gateway.record import Confirmed
 
 log = logging.getLogger(__name__)
 

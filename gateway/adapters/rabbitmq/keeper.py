@@ -18,10 +18,10 @@ from gateway.adapters.rabbitmq.consumer import Letter
 from gateway.adapters.rabbitmq.deaths import newest_death
 from gateway.adapters.rabbitmq.events import UUID
 from gateway.adapters.rabbitmq.topology import GESTRAND, INZENDING, TRIAL, TRIAL_TYPE
+from gateway.dead_letter import Stranding
 from gateway.delivery import Reason
 from gateway.errors import Fault
 from gateway.message import Oin
-from gateway.record import Stranding
 
 log = logging.getLogger(__name__)
 

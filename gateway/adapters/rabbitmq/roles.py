@@ -23,11 +23,11 @@ from gateway.adapters.rabbitmq.self_check import self_check
 from gateway.adapters.rabbitmq.topology import Topology
 from gateway.adapters.rabbitmq.upkeep import LOOK_EVERY, Noticing, Refill, Upkeep
 from gateway.adapters.rest_in.services import Services
+from gateway.dead_letter import Stranding
 from gateway.delivery import Reason
 from gateway.errors import BrokerUnavailable, Refusal
 from gateway.message import Channel, Door, Oin, Receipt, Received, as_bytes
 from gateway.pipeline import ChannelOut, accept
-from gateway.record import Stranding
 from gateway.replies import FOUTBERICHT, ONTVANGSTBEVESTIGING, foutbericht
 from gateway.routing.directory import EMPTY, Directory
 

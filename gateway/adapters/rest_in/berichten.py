@@ -16,10 +16,10 @@ from gateway.adapters.rest_in.body import accepted, dialect_of, read
 from gateway.adapters.rest_in.identity import party_of, transport_of
 from gateway.adapters.rest_in.services import Services
 from gateway.adapters.rest_in.shortcut import Endpoint
+from gateway.dossier import MessageView
 from gateway.errors import Code, Refusal
 from gateway.message import Dialect, Door, Json, Oin, Receipt, Received
 from gateway.pipeline import accept
-from gateway.record import MessageView
 from gateway.replies import ONTVANGSTBEVESTIGING, instant
 from gateway.schemas import Catalogue
 

@@ -15,10 +15,10 @@ from gateway.adapters.rest_in.collecting import collect_any
 from gateway.adapters.rest_in.identity import party_of
 from gateway.adapters.rest_in.services import Services
 from gateway.delivery import State
+from gateway.dossier import Dossier
 from gateway.errors import Code, Refusal
 from gateway.exhibits import DAY_CLOSES
 from gateway.message import Oin, as_bytes
-from gateway.record import Dossier
 
 PDF = "application/pdf"
 

@@ -13,9 +13,9 @@ from gateway.adapters.rest_in.berichten import UUID
 from gateway.adapters.rest_in.collecting import collect_one, must_be_collected, own_delivery
 from gateway.adapters.rest_in.identity import party_of
 from gateway.adapters.rest_in.services import Services
+from gateway.dossier import Original
 from gateway.errors import Code, Refusal
 from gateway.message import Delivery, Dialect, Json, as_bytes
-from gateway.record import Original
 from gateway.replies import instant
 
 SHA256 = r"^[0-9a-f]{64}$"
