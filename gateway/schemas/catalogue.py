@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
@@ -39,23 +40,31 @@ KIND = "soort-onbekend"
 ABSENT = "ontbreekt"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ModuleSchema:
     """The compiled XSD of one module.
 
     Attributes:
         verdict: Says yes or no; any thread may ask at any time.
-        explaining: A second copy, only to be asked under ``lock``: libxml2's list of
-            errors hangs on the compiled schema, and must not mix two messages.
+        document: The XSD as it was read, for ``explaining``.
         xml_names: All element names that a finding may show; likewise json_names.
     """
 
     module: Module
     verdict: Any
-    explaining: Any
+    document: Any
     lock: Lock
     xml_names: frozenset[str]
     json_names: frozenset[str]
+
+    @cached_property
+    def explaining(self) -> Any:
+        """A second copy, made for the first message that is refused.
+
+        Only to be asked under ``lock``: libxml2's list of errors hangs on the compiled schema,
+        and must not mix two messages.
+        """
+        return etree.XMLSchema(self.document)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -235,7 +244,7 @@ def _compiled(module: Module) -> ModuleSchema:
     return ModuleSchema(
         module,
         verdict=etree.XMLSchema(document),
-        explaining=etree.XMLSchema(document),
+        document=document,
         lock=Lock(),
         xml_names=frozenset(element.name for element in elements),
         json_names=frozenset(element.json for element in elements),
