@@ -1,9 +1,10 @@
 #!/bin/sh
-# Put the binaries of RabbitMQ and PostgreSQL on this machine for the tests.
+# Put the binaries of RabbitMQ and PostgreSQL on this machine for the tests, and the two
+# programs by which they look at what was written: openssl and pdftotext.
 #
 # The tests start private servers of their own. The instances that Debian's packages
 # come with are neither started nor stopped: the start of services is denied for as
-# long as the installation takes. Quick and without effect when both are there.
+# long as the installation takes. Quick and without effect when all are there.
 set -eu
 
 policy=/usr/sbin/policy-rc.d
@@ -13,6 +14,8 @@ missing() {
     [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || printf 'rabbitmq-server '
     set -- /usr/lib/postgresql/*/bin/postgres
     [ -x "$1" ] || printf 'postgresql '
+    command -v openssl >/dev/null || printf 'openssl '
+    command -v pdftotext >/dev/null || printf 'poppler-utils '
 }
 
 deny_services() {
@@ -34,7 +37,7 @@ allow_services() {
 
 wanted=$(missing)
 if [ -z "$wanted" ]; then
-    echo "make servers: RabbitMQ and PostgreSQL are there."
+    echo "make servers: RabbitMQ, PostgreSQL and the programs of the tests are there."
     exit 0
 fi
 

@@ -6,9 +6,10 @@ compared; nothing here keeps more than the last checkpoint of a log.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ Verify = Callable[[str, bytes, bytes], bool | None]
 
 CLOCK_STEP = timedelta(seconds=1)
 """A clock that is corrected may go back so much; more is a clock that was set back."""
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""Clocks of machines that keep time differ by less, also with what a commit waits for its turn."""
 
 
 class Sort(StrEnum):
@@ -138,6 +141,35 @@ class Chain:
             yield Flaw(Sort.LINK, place_of(point))
         if before is not None and point.at < before.at - CLOCK_STEP:
             yield Flaw(Sort.CLOCK, place_of(point))
+
+
+@dataclass(slots=True)
+class Closed:
+    """What day closes say about the instants of checkpoints.
+
+    A log says nothing about the order between logs, and each process that starts begins one.
+    But what a day close does not cover was committed after it, on whatever clock.
+    """
+
+    _latest: datetime | None = None
+    _heads: dict[str, list[tuple[int, datetime | None]]] = field(default_factory=dict)
+    _told: str = ""
+
+    def add(self, close: DayClose) -> None:
+        """Take the next day close into account, in order of their day."""
+        for head in close.heads:
+            self._heads.setdefault(head.log, []).append((head.number, self._latest))
+        self._latest = close.at if self._latest is None else max(close.at, self._latest)
+
+    def flaws(self, point: Checkpoint) -> Iterator[Flaw]:
+        """That a checkpoint is earlier than a day close before it; once for each log."""
+        covering = self._heads.get(point.log, [])
+        first = bisect_left(covering, point.number, key=lambda head: head[0])
+        before = covering[first][1] if first < len(covering) else self._latest
+        if before is None or point.at >= before - CLOCKS_DIFFER or point.log == self._told:
+            return
+        self._told = point.log
+        yield Flaw(Sort.CLOCK, place_of(point))
 
 
 class Row(NamedTuple):

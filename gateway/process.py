@@ -7,11 +7,10 @@ import ctypes
 import gc
 import logging
 import os
-import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from gateway.adapters.logs import configure_logging
@@ -42,10 +41,9 @@ async def serve(settings: Settings, ready: Callable[[], None], kin: Kin | None =
         Fault: an address cannot be listened on, or something was not prepared.
     """
     configure_logging()
-    leave_no_core()
     return_large_memory()
     if kin is not None and kin.core is not None:
-        os.sched_setaffinity(0, {kin.core})  # before there are threads, which inherit it
+        _stay_on(kin.core)  # before there are threads, which inherit it
     async with built(settings) as gateway:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -66,6 +64,17 @@ async def serve(settings: Settings, ready: Callable[[], None], kin: Kin | None =
                 server.should_exit = True
 
 
+def _stay_on(core: int) -> None:
+    """Keep to one core, and let who runs there finish its turn.
+
+    Processes that share a core and interrupt each other at every wake-up empty its caches for
+    each other; in longer turns the same messages cost less, and more of them share a commit.
+    """
+    os.sched_setaffinity(0, {core})
+    with suppress(PermissionError):  # a container may forbid it
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def _end_with(kin: Kin, stopping: asyncio.Event) -> None:
     """Stop when the parent is gone."""
     loop = asyncio.get_running_loop()
@@ -75,11 +84,6 @@ def _end_with(kin: Kin, stopping: asyncio.Event) -> None:
         stopping.set()
 
     loop.add_reader(kin.life, orphaned)
-
-
-def leave_no_core() -> None:
-    """Have the kernel write no memory to disk when this process crashes: it holds content."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def return_large_memory() -> None:

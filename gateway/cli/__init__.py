@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from importlib import import_module
 from typing import Any
@@ -68,8 +69,17 @@ def gateway() -> None:
     """Berichtengateway voor schuldhulpverlening."""
 
 
+def leave_no_core() -> None:
+    """Have the kernel write no memory to disk when this process crashes: it may hold content.
+
+    What it starts inherits that.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def main() -> None:
     """Run one command; trouble is one clear sentence and exit code 1, never a trace."""
+    leave_no_core()
     for name in LEFT_OUT:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     try:

@@ -6,7 +6,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,9 @@ from gateway.adapters.ledger.tables import (
     message,
 )
 from gateway.adapters.published_keys import verifier
-from gateway.audit import Sort
+from gateway.audit import Flaw, Sort
 from gateway.delivery import State
-from gateway.evidence import Head, leaf, tree
+from gateway.evidence import DayClose, Head, day_close_digest, day_close_text, leaf, tree
 from gateway.exhibits import judge, together
 from gateway.message import Channel, Receipt
 from gateway.routing.retention import read
@@ -369,6 +369,7 @@ def test_a_log_cut_off_after_the_last_day_close_is_found_by_a_receipt_that_a_par
     ledger: SqlLedger,
 ) -> None:
     with_a_history(ledger)
+    ledger._journal.clock = lambda: NOON + DAY
     [receipt] = ledger.record([a_submission(20)], admitting(Channel.POSTBUS), NOON)
     assert isinstance(receipt, Receipt)
     verify = verifier(a_keyring().signing.published())
@@ -400,6 +401,60 @@ def test_a_clock_that_was_set_back_is_found(ledger: SqlLedger) -> None:
     accept(ledger, 1, first=2)
 
     assert found(ledger) == {Sort.CLOCK}
+
+
+def restarted(ledger: SqlLedger, at: datetime) -> str:
+    """As a process that starts at this instant on its clock; its log."""
+    ledger._journal.begin()
+    ledger._journal.clock = lambda: at
+    return ledger._journal.log
+
+
+def test_a_clock_that_was_set_back_before_a_restart_is_found_by_the_day_close_before_it(
+    ledger: SqlLedger,
+) -> None:
+    with_a_history(ledger)
+    log = restarted(ledger, NOON + DAY - timedelta(hours=1))
+    for number in (20, 21):
+        accept(ledger, 1, first=number)
+    soon = ledger.audit()
+    ledger.close_day(NOON + 2 * DAY)
+
+    assert soon == ledger.audit() == [Flaw(Sort.CLOCK, f"{log}/1")]  # its order goes on from there
+
+
+def test_a_clock_that_was_set_back_in_a_log_that_is_in_a_day_close_already_is_found(
+    ledger: SqlLedger,
+) -> None:
+    log = restarted(ledger, NOON)
+    accept(ledger, 1)
+    ledger.close_day(NOON + timedelta(minutes=10))
+    accept(ledger, 1, first=2)
+
+    assert ledger.audit() == [Flaw(Sort.CLOCK, f"{log}/2")]
+
+
+def test_clocks_of_machines_that_differ_by_seconds_are_no_flaw(ledger: SqlLedger) -> None:
+    with_a_history(ledger)
+    restarted(ledger, NOON + DAY - timedelta(seconds=30))
+    accept(ledger, 1, first=20)
+    ledger.close_day(NOON + 2 * DAY)
+    restarted(ledger, NOON + 2 * DAY)
+    accept(ledger, 1, first=21)
+
+    assert ledger.audit() == []
+
+
+def test_a_day_close_that_is_earlier_than_the_one_before_it_is_found(ledger: SqlLedger) -> None:
+    with_a_history(ledger)
+    last = rows(ledger, sa.select(day_close).order_by(day_close.c.day.desc()))[0]
+    at = NOON + DAY - timedelta(seconds=2)
+    made = DayClose("2026-03-03", at, day_close_digest(last.content), ())
+    kid, signature = ledger._journal.sign(day_close_text(made.content()))
+    added = {"day": made.day, "content": made.content(), "kid": kid, "signature": signature}
+    change(ledger, sa.insert(day_close).values(at=at, **added))
+
+    assert ledger.audit() == [Flaw(Sort.CLOCK, "dagafsluiting 2026-03-03")]
 
 
 def test_a_changed_day_close_is_found(ledger: SqlLedger) -> None:

@@ -218,6 +218,7 @@ def test_a_day_close_names_only_the_logs_that_changed_since_the_one_before(
     ledger.close_day(NOON)
     ledger.close_day(NOON + timedelta(days=1))
     ledger._journal.begin()
+    ledger._journal.clock = lambda: NOON + timedelta(days=1)
     ledger.record(many(1, first=3), admitting(), NOON)
     ledger.close_day(NOON + timedelta(days=2))
 

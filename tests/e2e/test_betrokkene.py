@@ -19,9 +19,9 @@ import pytest_asyncio
 from fixtures.world import SE, SHV, World
 from gateway.adapters.ledger.tables import metadata
 from tests.conftest import CANARIES, NewWorld
+from tests.e2e.canary_search import found_in, found_under
 from tests.e2e.here import a_notice, reference_of, started
 from tests.e2e.operator import Said, operator, operator_json
-from tests.e2e.test_canaries import found_in, found_under
 from tests.e2e.test_restore import accepted, kept, waiting
 
 ANNA, NOBODY = "999990007", "999990020"

@@ -356,8 +356,14 @@ async def test_what_was_discarded_stays_so_and_what_was_released_may_be_replayed
     assert again(str(discarded)).code == 1
     assert again("--alles", "--ontvanger", SE).code == 1
     assert scene.endpoint.taken == []
+    number = await scene.dead()
+    listed = operator_json(scene.world, "gestrand", "lijst")
+    (still_open,) = [one["referentienummer"] for one in listed if one["nummer"] == number]
+    assert "1 herhaald" in again("--alles", "--ontvanger", SE)
+    await scene.until_arrived(still_open)
     assert "1 herhaald" in again(str(released))
-    await scene.endpoint.until(lambda: len(scene.endpoint.taken) == 1)
+    await scene.endpoint.until(lambda: len(scene.endpoint.taken) == 2)
+    assert again(str(discarded)).code == 1
 
 
 async def test_a_party_may_choose_that_a_dead_letter_blocks_nobody(

@@ -19,10 +19,12 @@ from fixtures.running import ROOT
 from fixtures.world import INCASSO, SE, SHV, World, process_environment
 from gateway.adapters.clock import utc_now
 from gateway.adapters.published_keys import verifier
-from gateway.exhibits import PACKAGE, judge
+from gateway.exhibits import NOT_PROVEN, PACKAGE, judge
 from gateway.message import Json
 from tests.conftest import CANARIES, NewWorld
 from tests.e2e.here import Here, a_notice, reference_of, started
+from tests.e2e.operator import operator
+from tests.required import required
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -177,9 +179,48 @@ async def test_an_operator_sees_the_timeline_and_what_proves_it_without_content(
         assert not [canary for canary in CANARIES if canary in said]
 
 
-async def test_the_pages_for_people_come_over_http_too_and_are_the_same_each_time(
+async def test_people_read_what_happened_and_what_is_not_proven_and_content_only_when_asked(
     case: Case,
 ) -> None:
+    required("pdftotext")
+    package = json.loads((case.files / "pakket.json").read_text())[PACKAGE]
+    point = package["ontvangstbevestiging"]["bewijs"]["controlepunt"]
+    inside = [canary for canary in CANARIES if canary in json.dumps(package["document"])]
+
+    bare, whole = (pages(case, *words) for words in ((), ("--met-inhoud",)))
+
+    for text in (bare, whole):
+        for said in (
+            *(case.number, SHV, SE, "Aangenomen", "Bevestigd door de ontvanger"),
+            *(NOT_PROVEN[0], NOT_PROVEN[1]),
+            f"[1]{point['logboek']}{point['nummer']}",
+        ):
+            assert said.replace(" ", "") in text
+    assert len(inside) > 4
+    assert [canary for canary in inside if canary.replace(" ", "") not in whole] == []
+    assert [canary for canary in CANARIES if canary.replace(" ", "") in bare] == []
+
+
+def pages(case: Case, *words: str) -> str:
+    """What the PDF of an operator says."""
+    file = case.files / "bladen.pdf"
+    done = operator(case.here.world, "bewijs", "toon", case.number, "--pdf", str(file), *words)
+    assert done.code == 0, done
+    return read(file)
+
+
+def read(file: Path) -> str:
+    """What pages say, without spaces: no line of it is broken then."""
+    done = subprocess.run(
+        ["pdftotext", "-layout", file, "-"], capture_output=True, text=True, check=True
+    )
+    return "".join(done.stdout.split())
+
+
+async def test_the_pages_for_people_come_over_http_too_the_same_each_time_and_without_content(
+    case: Case,
+) -> None:
+    required("pdftotext")
     url = f"{case.here.url}/v1/berichten/{case.number}/bewijs"
     headers = {**await case.here.json.authorization(), "Accept": "application/pdf"}
 
@@ -188,6 +229,11 @@ async def test_the_pages_for_people_come_over_http_too_and_are_the_same_each_tim
     assert one.headers["content-type"] == "application/pdf"
     assert one.content == other.content
     assert one.content.startswith(b"%PDF-")
+    file = case.files / "bladen.pdf"
+    file.write_bytes(one.content)
+    text = read(file)
+    assert case.number in text
+    assert [canary for canary in CANARIES if canary.replace(" ", "") in text] == []
 
 
 async def test_the_clock_closes_days_and_everybody_may_keep_them(case: Case) -> None:

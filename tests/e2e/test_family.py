@@ -18,7 +18,7 @@ import pytest
 from fixtures.running import ROOT
 from fixtures.world import World, free_ports
 from gateway.schemas import Catalogue
-from tests.conftest import NewWorld
+from tests.conftest import Counts, NewWorld
 from tests.fault.gateway_process import STARTS_WITHIN, GatewayProcess, running
 from tests.fault.load import Load
 from tests.fault.promises import everything_holds
@@ -112,8 +112,10 @@ def town(
 
 
 @asynccontextmanager
-async def under_load(town: Town, family: Family) -> AsyncIterator[tuple[Load, Taken]]:
-    """Messages are sent to this family, and taken; all are answered at the end."""
+async def under_load(
+    town: Town, family: Family, counts: Counts, name: str
+) -> AsyncIterator[tuple[Load, Taken]]:
+    """Messages are sent to this family, and taken; all are answered at the end, and counted."""
     load = town.load(family, count=MESSAGES, pause=0.1)
     async with town.taking(load.doors) as taken:
         sending = asyncio.create_task(load.send())
@@ -121,15 +123,18 @@ async def under_load(town: Town, family: Family) -> AsyncIterator[tuple[Load, Ta
         await asyncio.wait_for(sending, 180)
         held = await everything_holds(town, load, taken)
         assert held.accepted == MESSAGES
+    counts(name, **held.numbers)
 
 
-async def test_a_child_that_is_killed_comes_back_and_nothing_is_lost(town: Town) -> None:
+async def test_a_child_that_is_killed_comes_back_and_nothing_is_lost(
+    town: Town, counts: Counts
+) -> None:
     family = Family(town.world)
 
     with running(family):
         await family.until_all_ready()
         assert len(family.children()) == COUNT
-        async with under_load(town, family) as (load, _):
+        async with under_load(town, family, counts, "children killed") as (load, _):
             await load.until(20)
             await family.kill_child()
             await load.until(60)
@@ -143,19 +148,21 @@ async def test_each_child_stays_on_a_core_of_its_own_as_far_as_there_are(town: T
     with running(family):
         await family.until_all_ready()
         allowed = [os.sched_getaffinity(pid) for pid in family.children()]
+        turns = {os.sched_getscheduler(pid) for pid in family.children()}
 
     assert all(len(each) == 1 for each in allowed)
     assert len(set.union(*allowed)) == min(COUNT, len(os.sched_getaffinity(0)))
+    assert turns == {os.SCHED_BATCH}
 
 
 async def test_sigterm_ends_all_in_time_and_what_was_accepted_is_delivered_later(
-    town: Town,
+    town: Town, counts: Counts
 ) -> None:
     family = Family(town.world)
 
     with running(family):
         await family.until_all_ready()
-        async with under_load(town, family) as (load, _):
+        async with under_load(town, family, counts, "family stopped") as (load, _):
             await load.until(40)
             children = list(family.children())
             await family.terminate()
@@ -164,12 +171,12 @@ async def test_sigterm_ends_all_in_time_and_what_was_accepted_is_delivered_later
             await family.restart()
 
 
-async def test_children_end_when_their_parent_was_killed(town: Town) -> None:
+async def test_children_end_when_their_parent_was_killed(town: Town, counts: Counts) -> None:
     family = Family(town.world)
 
     with running(family):
         await family.until_all_ready()
-        async with under_load(town, family) as (load, _):
+        async with under_load(town, family, counts, "parent killed") as (load, _):
             await load.until(40)
             children = list(family.children())
             family.kill()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from fixtures.world import MUNICIPALITY, SE, SHV, Entry, World, two_way
 from gateway import xml
 from gateway.message import Json
 from gateway.schemas import Catalogue
-from tests.conftest import NewWorld
+from tests.conftest import Counts, NewWorld
 from tests.e2e.queue_party import queue_party, subscribed
 from tests.servers.party import eventually
 from tests.servers.rabbitmq import Broker
@@ -132,7 +132,9 @@ def town(
 
 
 @pytest.mark.timeout(180)
-async def test_a_kill_under_load_loses_nothing_and_invents_nothing(town: Town) -> None:
+async def test_a_kill_under_load_loses_nothing_and_invents_nothing(
+    town: Town, counts: Counts
+) -> None:
     async with town.reach() as reach:
         load = Load.signed(reach.creditor(SE))
         with as_process(town.world) as process:
@@ -156,6 +158,15 @@ async def test_a_kill_under_load_loses_nothing_and_invents_nothing(town: Town) -
             assert sorted(got.references.values()) == sorted(load.bodies)
             assert set(map(tuple, got.order.values())) == {(1, 2, 3)}
             await until_confirmed(town.world)
+    with closing(town.world.ledger()) as ledger:
+        assert ledger.audit() == []
+    counts(
+        "kill -9 under load" + (", by queue" if town.broker else ", by postbus"),
+        answered_before=len(answered),
+        accepted=len(load.receipts),
+        delivered=len(got.references),
+        lost=0,
+    )
 
 
 async def test_a_stop_answers_who_waits_at_the_postbus_and_takes_seconds(

@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from fixtures.running import ROOT
 from fixtures.world import World, process_environment
 from gateway.adapters.ledger.migrate import _revisions
 from gateway.schemas import Catalogue
-from tests.conftest import NewWorld
+from tests.conftest import Counts, NewWorld
 from tests.fault.gateway_process import GatewayProcess, running
 from tests.fault.promises import everything_holds
 from tests.fault.town import Town, a_town
@@ -104,7 +103,7 @@ async def prepare(world: World, tree: Path) -> None:
 @pytest.mark.broker
 @pytest.mark.timeout(400)
 async def test_processes_are_replaced_one_by_one_without_a_failed_request(
-    town: Town, newer: Path, newest: Path, record_property: Callable[[str, object], None]
+    town: Town, newer: Path, newest: Path, counts: Counts
 ) -> None:
     old = [GatewayProcess(town.world) for _ in range(2)]
     new = [GatewayProcess(town.world, root=newer) for _ in range(2)]
@@ -129,8 +128,7 @@ async def test_processes_are_replaced_one_by_one_without_a_failed_request(
             await sending
             held = await everything_holds(town, load, taken)
 
-    for name, number in {**held.numbers, "asked": load.asked}.items():
-        record_property(name, number)
+    counts("rolling restart", **held.numbers, asked=load.asked)
     assert not load.failed
     assert not taken.failed
     await prepare(town.world, newest)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -27,8 +27,9 @@ from gateway.adapters.rabbitmq.events import BEVESTIGING, CLOUDEVENTS
 from gateway.adapters.rabbitmq.lanes import OwnCancellationOnly
 from gateway.adapters.rabbitmq.topology import GESTRAND, party_queue
 from gateway.app import Gateway
+from gateway.audit import Flaw
 from gateway.dead_letter import DeadLetterFilter
-from gateway.message import Kind, as_bytes
+from gateway.message import Json, Kind, as_bytes
 from tests.fault.conftest import Counts
 from tests.servers.party import at_broker, depth, eventually, submit
 
@@ -136,9 +137,9 @@ class Subscriber:
         own = told["afleverId"]
         assert own == event["id"] == message.message_id
         self.copies += 1
-        if own not in self.references:
-            self.order[told["conversatieReferentienummer"]].append(told["volgnummer"])
-        assert self.references.setdefault(own, told["referentienummer"]) == told["referentienummer"]
+        if not self.keep(told):
+            await message.reject(requeue=False)
+            return
         said = {
             "specversion": "1.0",
             "id": fresh(),
@@ -150,6 +151,14 @@ class Subscriber:
             await submit(channel, as_bytes(said), user_id=SHV, content_type=CLOUDEVENTS)
             self.confirms += 1
             await message.ack()
+
+    def keep(self, told: Json) -> bool:
+        """Note what came; False when it is to be rejected."""
+        own = told["afleverId"]
+        if own not in self.references:
+            self.order[told["conversatieReferentienummer"]].append(told["volgnummer"])
+        assert self.references.setdefault(own, told["referentienummer"]) == told["referentienummer"]
+        return True
 
 
 @dataclass
@@ -230,6 +239,11 @@ class Flow:
         parties = self.gateway.services.ledger.overview()["parties"]
         return dict(parties.get(SHV, {}))
 
+    def flaws(self) -> list[Flaw]:
+        """Where the ledger says something else than was signed."""
+        with closing(self.reach.world.ledger()) as ledger:
+            return ledger.audit()
+
     async def settle(self, counts: Counts, name: str, **more: float | str) -> None:
         """Wait until everything is confirmed, and see what must always hold."""
         expected = {"bevestigd": len(self.accepted)}
@@ -247,6 +261,7 @@ class Flow:
             assert volgnummers == sorted(volgnummers), "out of order"
             assert volgnummers == list(range(1, len(volgnummers) + 1)), "a gap"
         assert dead == []
+        assert await asyncio.to_thread(self.flaws) == []
         counts(
             name,
             accepted=len(self.accepted),

@@ -1,6 +1,6 @@
 """A process that records batches until it is killed, and says what it did; run with ``-m``.
 
-    python -m tests.fault.ledger_writing ADDRESS FIRST
+    python -m tests.fault.ledger_writing ADDRESS KEYS FIRST
 
 Prints ``try N`` before and ``kept N`` after it records the batch that starts at message N.
 """
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 import sys
+from pathlib import Path
 
-from fixtures.keyring import a_keyring
+from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.ledger import open_ledger
 from gateway.message import Receipt, Submission
 from tests.conformance.submissions import NOON, a_submission, a_uuid, admitting
@@ -36,8 +37,8 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def main(address: str, first: int) -> None:
-    ledger = open_ledger(address, a_keyring())
+def main(address: str, keys: Path, first: int) -> None:
+    ledger = open_ledger(address, Keyring.load(keys))
     for start in itertools.count(first, SIZE):
         batch = batch_from(start)
         say(f"try {start}")
@@ -47,4 +48,4 @@ def main(address: str, first: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

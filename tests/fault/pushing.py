@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +13,11 @@ from typing import NamedTuple
 from fixtures.documents import kind
 from fixtures.parties import fresh
 from fixtures.world import PUBLIEKE_SE, SE, SHV, Entry, the_usual
-from gateway.message import Oin
+from gateway.message import Json, Oin
 from tests.conftest import NewWorld
 from tests.e2e.here import NOTICE, Here, a_notice, started
 from tests.e2e.operator import operator, operator_json
+from tests.servers.cutting_proxy import CuttingProxy
 from tests.servers.endpoint import Act, Peer, a_peer, says
 from tests.servers.party import eventually
 
@@ -69,6 +70,7 @@ class Scene:
 
     Attributes:
         begun: Conversations in which something was said.
+        way: Lies before the endpoint that fails, where it was asked for.
     """
 
     here: Here
@@ -76,18 +78,29 @@ class Scene:
     endpoint: Peer
     well: Peer
     begun: set[str] = field(default_factory=set)
+    way: CuttingProxy | None = None
 
     async def tell(
-        self, recipient: Oin = SE, *, talk: str | None = None, reference: str | None = None
+        self,
+        recipient: Oin = SE,
+        *,
+        talk: str | None = None,
+        reference: str | None = None,
+        head: Json | None = None,
     ) -> str:
         """Have one message accepted; gives its referentienummer.
 
         A conversation begins with a notice and goes on with status messages.
+
+        Args:
+            head: Members to put over those of its Stuurgegevens.
         """
         reference, talk = reference or fresh(), talk or fresh()
         which = FURTHER if talk in self.begun else NOTICE
         self.begun.add(talk)
-        made = a_notice(which=which, recipient=recipient, conversation=talk, reference=reference)
+        made = a_notice(
+            which=which, recipient=recipient, conversation=talk, reference=reference, head=head
+        )
         answer = await self.here.post(self.here.signed(made, which))
         assert answer.status_code == 202, answer.text
         return reference
@@ -153,28 +166,61 @@ def a_pushed(oin: Oin, naam: str, rol: str, address: str, **more: str) -> Entry:
     return Entry(oin, naam, rol, kanaal="push", vorm="xml", more=keys)
 
 
-def two_endpoints(se: str, publieke_se: str) -> list[Entry]:
+def an_address(port: int) -> str:
+    """Where an endpoint on this port takes messages."""
+    return f"http://127.0.0.1:{port}/in"
+
+
+def two_endpoints(se: str, publieke_se: str, patience: float) -> list[Entry]:
     """The usual parties, of which these two have an endpoint."""
-    patience = {"wachttijd_seconden": str(PATIENCE_SECONDS)}
+    waiting = {"wachttijd_seconden": str(patience)}
     return the_usual(
-        se=a_pushed(SE, "Energie Voorbeeld B.V.", "schuldeiser", se, **patience),
+        se=a_pushed(SE, "Energie Voorbeeld B.V.", "schuldeiser", se, **waiting),
         publieke_se=a_pushed(PUBLIEKE_SE, "Rijk Voorbeeld", "schuldeiser", publieke_se),
     )
 
 
 @asynccontextmanager
 async def a_scene(
-    folder: Path, new_world: NewWorld, faults: Sequence[Act] = (), *, target: str = ""
+    folder: Path,
+    new_world: NewWorld,
+    faults: Sequence[Act] = (),
+    *,
+    target: str = "",
+    cut: bool = False,
+    patience: float = PATIENCE_SECONDS,
 ) -> AsyncIterator[Scene]:
-    """Everything started; the first endpoint acts out these faults, one per request."""
+    """Everything started; the first endpoint acts out these faults, one per request.
+
+    In the end the evidence of all that happened must verify.
+
+    Args:
+        cut: Put a proxy before the first endpoint, that can cut the way to it.
+        patience: Seconds that the gateway waits for an answer of the first.
+    """
     faulty = Faulty(list(faults), target)
-    async with a_peer(faulty) as endpoint, a_peer(YES) as well:
-        faulty.peer = endpoint
-        addresses = (f"http://127.0.0.1:{peer.port}/in" for peer in (endpoint, well))
-        world = new_world(folder / "gateway", two_endpoints(*addresses))
-        async with started(world) as here:
-            await here.json.authorization()
-            yield Scene(here, faulty, endpoint, well)
+    with ExitStack() as stack:
+        async with a_peer(faulty) as endpoint, a_peer(YES) as well:
+            faulty.peer = endpoint
+            way = stack.enter_context(CuttingProxy(endpoint.port)) if cut else None
+            se, other = (way.port if way else endpoint.port), well.port
+            parties = two_endpoints(an_address(se), an_address(other), patience)
+            world = new_world(folder / "gateway", parties)
+            async with started(world) as here:
+                await here.json.authorization()
+                yield Scene(here, faulty, endpoint, well, way=way)
+                with closing(world.ledger()) as ledger:
+                    assert ledger.audit() == []
 
 
-__all__ = ["NOTICE", "TAKEN", "YES", "Attempt", "Faulty", "Scene", "a_pushed", "a_scene"]
+__all__ = [
+    "NOTICE",
+    "TAKEN",
+    "YES",
+    "Attempt",
+    "Faulty",
+    "Scene",
+    "a_pushed",
+    "a_scene",
+    "an_address",
+]

@@ -8,7 +8,7 @@ the last holder say how it ended.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ import pytest
 from fixtures.keyring import a_keyring
 from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
 from gateway.adapters.ledger.migrate import migrate
+from gateway.audit import Flaw, Sort
 from gateway.delivery import State
 from gateway.message import Channel
 from tests.conformance.delivering import EVERYWHERE, LEASE, at_once, lend, numbers, state_of, told
@@ -31,15 +32,21 @@ Pair = tuple[SqlLedger, SqlLedger]
 
 
 @pytest.fixture(params=["sqlite-file", pytest.param("postgres", marks=pytest.mark.database)])
-def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
-    """Two processes with one ledger."""
-    address = f"sqlite:///{tmp_path / 'ledger.db'}"
+def ledger_address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty ledger."""
     if request.param == "postgres":
-        address = str(request.getfixturevalue("postgres_url"))
-    else:
-        migrate(address)
-    one, other = (open_ledger(address, a_keyring()) for _ in range(2))
+        return str(request.getfixturevalue("postgres_url"))
+    address = f"sqlite:///{tmp_path / 'ledger.db'}"
+    migrate(address)
+    return address
+
+
+@pytest.fixture
+def two(ledger_address: str) -> Iterator[Pair]:
+    """Two processes with one ledger, whose evidence verifies in the end."""
+    one, other = (open_ledger(ledger_address, a_keyring()) for _ in range(2))
     yield one, other
+    assert one.audit() == []
     one.close()
     other.close()
 
@@ -142,3 +149,26 @@ def test_a_retry_planned_by_a_clock_ahead_is_found_when_the_right_one_gets_there
     assert planned - AHEAD <= timedelta(minutes=1)
     assert lend(right, at=NOON) == []
     assert numbers(lend(right, at=planned)) == [1]
+
+
+def test_a_clock_that_was_set_back_is_named_by_the_evidence_where_it_was_and_nothing_else_is(
+    ledger_address: str, counts: Counts
+) -> None:
+    looks: list[datetime] = []
+    one = open_ledger(ledger_address, a_keyring(), clock=lambda: looks[-1])
+    other = open_ledger(ledger_address, a_keyring(), clock=lambda: AHEAD)
+
+    looks.append(NOON)
+    one.record(many(1), admitting(), NOON)
+    other.record(many(1, first=2), admitting(), AHEAD)
+    looks.append(BACK)
+    lent = lend(one, at=NOON)
+    one.conclude([told(each, State.BEVESTIGD, at=BACK) for each in lent])
+    looks.append(NOON)
+    one.record(many(1, first=3), admitting(), NOON)
+
+    flaws = one.audit()
+    assert flaws == [Flaw(Sort.CLOCK, f"{one._journal.log}/2")]
+    one.close()
+    other.close()
+    counts("clock set back", checkpoints=4, flaws=len(flaws))

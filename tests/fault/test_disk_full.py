@@ -14,6 +14,7 @@ from tests.conftest import NewWorld
 from tests.fault.conftest import Counts
 from tests.fault.promises import everything_holds
 from tests.fault.town import Town, a_town, under_load
+from tests.required import lacking
 
 ROOM = "4m"
 """Less than the messages need."""
@@ -23,7 +24,7 @@ ROOM = "4m"
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own with little room."""
     if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk")
+        lacking("only root can mount a small disk")
     folder = tmp_path / "schijf"
     folder.mkdir()
     mount("-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(folder))

@@ -15,9 +15,11 @@ from gateway.schemas import Catalogue
 from tests.conftest import NewWorld
 from tests.e2e.here import NOTICE, a_notice
 from tests.fault.conftest import Counts
-from tests.fault.flooding import Connection, an_xml_post, connect
+from tests.fault.flooding import Connection, an_xml_post, connect, resident
 
 MESSAGES = 200
+GROWTH_MIB = 60
+"""At the most that it ever had, first use of everything included."""
 
 
 async def test_of_many_messages_at_once_none_gets_the_bytes_or_the_receipt_of_another(
@@ -29,7 +31,8 @@ async def test_of_many_messages_at_once_none_gets_the_bytes_or_the_receipt_of_an
         shv, creditor = reach.creditor(SHV), reach.creditor(SE)
         numbers = [fresh() for _ in range(MESSAGES)]
         bodies = {one: shv.signed(NOTICE, a_notice(reference=one)) for one in numbers}
-        with as_process(world):
+        with as_process(world) as process:
+            before = resident(process.pid)
             lines = [
                 Connection(world.settings.url, await connect(world.settings.url)) for _ in numbers
             ]
@@ -39,6 +42,7 @@ async def test_of_many_messages_at_once_none_gets_the_bytes_or_the_receipt_of_an
             answers = await asyncio.gather(*asked)
             for line in lines:
                 await line.close()
+            grown = resident(process.pid, peak=True) - before
             ready = await creditor.collect()
             originals = {}
             for one in ready:
@@ -51,4 +55,10 @@ async def test_of_many_messages_at_once_none_gets_the_bytes_or_the_receipt_of_an
         assert [one for one in numbers if one.encode() in receipt] == [number]
     assert originals == bodies
     assert all(str(one).count(one["referentienummer"]) > 1 for one in ready), "another's content"
-    counts("at once, of different content", posts=MESSAGES, byte_equal=len(originals))
+    assert grown < GROWTH_MIB
+    counts(
+        "at once, of different content",
+        posts=MESSAGES,
+        byte_equal=len(originals),
+        grown_mib=round(grown, 1),
+    )

@@ -87,6 +87,7 @@ async def until_each_is_dead_once(flow: Flow, broker: Broker, rejected: Sequence
     await nothing_dead_at(broker.url)
     assert sorted(str(each.delivery_id) for each in dead_letters(flow)) == sorted(rejected)
     assert flow.states() == {"gestrand": len(rejected)}
+    assert await asyncio.to_thread(flow.flaws) == []
 
 
 async def test_two_keepers_at_once_and_one_of_them_killed_keep_each_dead_letter_once(

@@ -1,4 +1,7 @@
-"""Each role in a process of its own is killed under load, twenty times in all."""
+"""Each role in a process of its own is killed under load, with and without a broker.
+
+Twenty kills in all, five of each role: twenty of each would take minutes more.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ from tests.servers.rabbitmq import Broker
 KILLS = 20
 ROLES = ("ontvangen", "bezorgen", "klok", "houder")
 FIRST = 10
+MEANWHILE = 30
+"""So many are accepted while there is no broker."""
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def town(
 @pytest.mark.database
 @pytest.mark.broker
 @pytest.mark.timeout(600)
-async def test_twenty_kills_of_the_roles_lose_and_invent_nothing(
+async def test_twenty_kills_in_all_five_of_each_role_lose_and_invent_nothing(
     town: Town, counts: Counts
 ) -> None:
     processes = {role: GatewayProcess(town.world, role) for role in ROLES}
@@ -53,3 +58,32 @@ async def test_twenty_kills_of_the_roles_lose_and_invent_nothing(
             held = await everything_holds(town, load, taken)
 
     counts("kill -9 of each role", kills=KILLS, **held.numbers)
+
+
+@pytest.mark.database
+@pytest.mark.broker
+@pytest.mark.timeout(300)
+async def test_what_was_accepted_without_a_broker_is_delivered_by_who_was_killed_meanwhile(
+    town: Town, broker: Broker, counts: Counts
+) -> None:
+    door = GatewayProcess(town.world, "ontvangen")
+    others = GatewayProcess(town.world, "bezorgen,klok,houder")
+
+    with running(door, others):
+        await asyncio.gather(door.until_ready(), others.until_ready())
+        load = town.load(door, count=FIRST + MEANWHILE, pause=0.3)
+        sending = asyncio.create_task(load.send())
+        await load.until(FIRST)
+        await asyncio.to_thread(broker.server.kill)
+        try:
+            await load.until(FIRST + MEANWHILE)
+            others.kill()
+            await others.restart()
+            assert not broker.server.runs
+        finally:
+            await asyncio.to_thread(broker.server.start)
+        await asyncio.wait_for(sending, 60)
+        async with town.taking(load.doors) as taken:
+            held = await everything_holds(town, load, taken)
+
+    counts("broker down, courier killed meanwhile", **held.numbers)

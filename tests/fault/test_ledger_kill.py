@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from fixtures.keyring import a_keyring
+from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger import tables
 from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
 from gateway.adapters.ledger.migrate import migrate
@@ -18,6 +18,8 @@ from gateway.adapters.ledger.sealing import ORIGINAL, data_key, whole
 from gateway.message import Receipt
 from tests.conformance.delivering import rows
 from tests.conformance.submissions import NOON, admitting
+from tests.conftest import NewWorld
+from tests.fault.conftest import Counts
 from tests.fault.ledger_writing import SIZE, batch_from
 from tests.servers.postgres import Postgres, a_postgres
 
@@ -33,6 +35,11 @@ class Told:
         self.tried: list[int] = []
         self.kept: list[int] = []
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Messages tried and acknowledged, for the report of a test."""
+        return {"tried": SIZE * len(self.tried), "accepted": SIZE * len(self.kept), "lost": 0}
+
     def hear(self, line: str) -> None:
         word, number = line.split()
         (self.tried if word == "try" else self.kept).append(int(number))
@@ -41,10 +48,10 @@ class Told:
 End = Callable[["subprocess.Popen[str]"], None]
 
 
-def write_until_ended(address: str, told: Told, batches: int, end: End) -> None:
+def write_until_ended(address: str, keys: Path, told: Told, batches: int, end: End) -> None:
     """Run the writing process; after so many batches ``end`` it in the middle of its work."""
     first = max(told.tried, default=1 - SIZE) + SIZE
-    command = [sys.executable, "-m", "tests.fault.ledger_writing", address, str(first)]
+    command = [sys.executable, "-m", "tests.fault.ledger_writing", address, str(keys), str(first)]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as child:
@@ -90,6 +97,7 @@ def assert_whole(ledger: SqlLedger, told: Told) -> None:
         assert whole(key, ORIGINAL, row.original, dict) == submission.message.verified.received.body
         assert row.delivery_id == submission.delivery_id
     assert_numbered_without_gaps(ledger)
+    assert ledger.audit() == []
 
 
 def assert_numbered_without_gaps(ledger: SqlLedger) -> None:
@@ -115,6 +123,12 @@ def own_postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture
+def keys(new_world: NewWorld, tmp_path: Path) -> Path:
+    """The keys of one gateway: what the writing process signs can be verified here."""
+    return new_world(tmp_path / "gateway").settings.keys
+
+
 @pytest.fixture(params=["sqlite-file", pytest.param("postgres", marks=pytest.mark.database)])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgres":
@@ -126,31 +140,37 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return made
 
 
-def test_killing_the_writer_loses_nothing_that_was_acknowledged(address: str) -> None:
+def test_killing_the_writer_loses_nothing_that_was_acknowledged(
+    address: str, keys: Path, counts: Counts
+) -> None:
     told = Told()
 
     for batches in ROUNDS:
-        write_until_ended(address, told, batches, lambda child: child.kill())
+        write_until_ended(address, keys, told, batches, lambda child: child.kill())
 
-        ledger = open_ledger(address, a_keyring())
+        ledger = open_ledger(address, Keyring.load(keys))
         assert_whole(ledger, told)
         ledger.close()
 
-    ledger = open_ledger(address, a_keyring())
+    ledger = open_ledger(address, Keyring.load(keys))
     assert_a_repeat_is_known(ledger, told)
     ledger.close()
+    counts("writer killed", **told.numbers)
 
 
 @pytest.mark.database
-def test_crashing_the_server_loses_nothing_that_was_acknowledged(own_postgres: Postgres) -> None:
-    name = own_postgres.create()
-    migrate(own_postgres.url(name))
+def test_crashing_the_server_loses_nothing_that_was_acknowledged(
+    own_postgres: Postgres, keys: Path, counts: Counts
+) -> None:
+    address = own_postgres.url(own_postgres.create())
+    migrate(address)
     told = Told()
 
     for batches in ROUNDS[:2]:
-        write_until_ended(own_postgres.url(name), told, batches, lambda _: own_postgres.crash())
+        write_until_ended(address, keys, told, batches, lambda _: own_postgres.crash())
         own_postgres.start()
 
-        ledger = open_ledger(own_postgres.url(name), a_keyring())
+        ledger = open_ledger(address, Keyring.load(keys))
         assert_whole(ledger, told)
         ledger.close()
+    counts("PostgreSQL crashed under a writer", **told.numbers)

@@ -28,6 +28,7 @@ from tests.conformance.submissions import (
     a_uuid,
     admitting,
 )
+from tests.fault.conftest import Counts
 
 CONVERSATIONS = 6
 BATCHES = 15
@@ -154,7 +155,7 @@ def two_ledgers(
 
 @pytest.mark.parametrize("seed", [1])
 def test_a_storm_leaves_every_message_delivered_once_recorded_and_in_order(
-    two_ledgers: tuple[SqlLedger, SqlLedger], seed: int
+    two_ledgers: tuple[SqlLedger, SqlLedger], seed: int, counts: Counts
 ) -> None:
     storm = Storm(seed)
     one, other = two_ledgers
@@ -189,3 +190,11 @@ def test_a_storm_leaves_every_message_delivered_once_recorded_and_in_order(
             lines.setdefault((each.conversatie, each.ontvanger), []).append(each.volgnummer)
     assert lines
     assert all(order == sorted(order) for order in lines.values())
+    assert one.audit() == []
+    counts(
+        "storm on one ledger",
+        accepted=len(found),
+        leases=len(storm.offered),
+        discarded=sum(row.state == "verworpen" for row in found),
+        stuck=0,
+    )

@@ -15,6 +15,7 @@ from gateway.adapters.ledger.migrate import _revisions, compatible_with, migrate
 from gateway.errors import Fault
 from gateway.message import Receipt
 from tests.conformance.submissions import NOON, a_submission, admitting
+from tests.fault.conftest import Counts
 
 NEWER = "9999"
 
@@ -52,15 +53,20 @@ def revision_of(address: str) -> str:
     return found
 
 
-def test_code_goes_on_beside_newer_tables_that_are_compatible_with_it(address: str) -> None:
+def test_code_goes_on_beside_newer_tables_that_are_compatible_with_it(
+    address: str, counts: Counts
+) -> None:
     made_by_a_newer_gateway(address, stated_for=NEWER, compatible=_revisions()[0])
 
     migrate(address)
     with closing(open_ledger(address, a_keyring())) as ledger:
         (outcome,) = ledger.record([a_submission(1)], admitting(), NOON)
+        flaws = ledger.audit()
 
     assert isinstance(outcome, Receipt)
+    assert flaws == []
     assert revision_of(address) == NEWER
+    counts("tables of a newer gateway", accepted=1, flaws=0)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import os
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -10,9 +13,11 @@ import pytest
 
 from fixtures.parties import fresh
 from fixtures.world import PUBLIEKE_SE
+from gateway.message import Json
 from tests.conftest import NewWorld
 from tests.fault.conftest import Counts
 from tests.fault.pushing import TAKEN, Attempt, a_scene
+from tests.servers.cutting_proxy import How, Toward, Where
 from tests.servers.endpoint import (
     drips,
     never_stops,
@@ -21,6 +26,12 @@ from tests.servers.endpoint import (
     sends_and_closes,
     sends_and_hangs,
 )
+
+HEAD_ENDS = b"\r\n\r\n"
+GONE_OUT = (0, 100_000, 2_000_000)
+"""Bytes of the body after which the way is cut, at one attempt each."""
+ATTACHMENTS = 10
+ATTACHMENT_BYTES = 450_000
 
 OK = b"HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n"
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -101,9 +112,51 @@ async def test_a_message_that_meets_a_fault_is_brought_again_under_its_own_id_an
         counts(f"push, {fault}", accepted=4, requests=len(heard) + 1, confirmed=4)
 
 
+@pytest.mark.parametrize("how", [How.RESET, How.FINISH], ids=lambda how: how.value)
+async def test_a_large_message_that_is_cut_while_it_goes_out_is_brought_again_and_arrives_once(
+    how: How, tmp_path: Path, new_world: NewWorld, counts: Counts
+) -> None:
+    async with a_scene(tmp_path, new_world, cut=True, patience=20) as scene:
+        assert scene.way is not None
+        cuts = [scene.way.cut(Toward.SERVER, of_the_body(count), how) for count in GONE_OUT]
+
+        first = await scene.tell(head={"bijlagen": attachments()})
+        await scene.until("bevestigd", first)
+
+        assert all(cut.fired.is_set() for cut in cuts)
+        assert scene.attempts(first) == [later(note="cut")] * len(cuts) + [TAKEN]
+        assert [own for _, own in scene.heard(scene.endpoint)] == [first]
+        ((_, _, body),) = scene.endpoint.heard
+        assert len(body) > 2 * max(GONE_OUT), "all of it may have gone out before the cut"
+        assert scene.dead() == []
+        counts(f"push, request {how.value}", accepted=1, cuts=len(cuts), heard_whole=1, confirmed=1)
+
+
+def of_the_body(count: int) -> Where:
+    """After the head and so many bytes of the body."""
+
+    def where(seen: bytes) -> int | None:
+        begins = seen.find(HEAD_ENDS) + len(HEAD_ENDS)
+        return begins + count if HEAD_ENDS in seen and len(seen) >= begins + count else None
+
+    return where
+
+
+def attachments() -> list[Json]:
+    """So many that the message is larger than what lies in sockets on the way."""
+    content = b"%PDF-1.7 " + os.urandom(ATTACHMENT_BYTES)
+    one = {
+        "soort": "ONDERBOUWING",
+        "mime": "application/pdf",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "inhoud": base64.b64encode(content).decode(),
+    }
+    return [{**one, "bestandsnaam": f"bijlage-{number}.pdf"} for number in range(ATTACHMENTS)]
+
+
 @pytest.mark.parametrize("fault", NEVER)
 async def test_a_no_inside_a_200_is_a_dead_letter_at_once_and_others_go_on(
-    fault: str, tmp_path: Path, new_world: NewWorld
+    fault: str, tmp_path: Path, new_world: NewWorld, counts: Counts
 ) -> None:
     target, talk = fresh(), fresh()
     async with a_scene(tmp_path, new_world, [NEVER[fault]], target=target) as scene:
@@ -121,11 +174,12 @@ async def test_a_no_inside_a_200_is_a_dead_letter_at_once_and_others_go_on(
         scene.replay_all()
         await scene.until("bevestigd", first, second)
         assert [own for _, own in scene.heard(scene.endpoint)] == [first, aside, first, second]
+        counts(f"push, {fault} in a 200", accepted=4, dead_letters=1, confirmed=4)
 
 
 @pytest.mark.parametrize("answer", TAKES)
 async def test_an_odd_yes_counts_once_and_for_no_other_message(
-    answer: str, tmp_path: Path, new_world: NewWorld
+    answer: str, tmp_path: Path, new_world: NewWorld, counts: Counts
 ) -> None:
     target, talk = fresh(), fresh()
     async with a_scene(tmp_path, new_world, [TAKES[answer]], target=target) as scene:
@@ -139,6 +193,7 @@ async def test_an_odd_yes_counts_once_and_for_no_other_message(
 
         assert scene.attempts(first) == [TAKEN]
         assert scene.attempts(next_one) == [Attempt("geweigerd", "422", "")]
+        counts(f"push, yes {answer}", accepted=2, confirmed=1, dead_letters=1)
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -137,8 +137,7 @@ class Town:
                 boxes.append(SHV)
             else:
                 reader = self._case_system(SHV, client)
-                party = await stack.enter_async_context(queue_party(self.broker, reader))
-                await stack.enter_async_context(_reading(party, taken))
+                await stack.enter_async_context(self.reading(reader, taken))
             shvs = [_Postbus(self._case_system(each, client), doors) for each in boxes]
             tasks = [asyncio.create_task(shv.empty(taken)) for shv in shvs]
             try:
@@ -150,6 +149,13 @@ class Town:
             for how in ended:
                 if isinstance(how, Exception):
                     raise how
+
+    @asynccontextmanager
+    async def reading(self, shv: CaseSystem, taken: Taken) -> AsyncIterator[None]:
+        """Who has the queue reads it, over one connection."""
+        assert self.broker is not None
+        async with queue_party(self.broker, shv) as party, _reading(party, taken):
+            yield
 
     def _case_system(self, oin: Oin, client: httpx.AsyncClient) -> CaseSystem:
         world = self.world

@@ -8,12 +8,14 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from types import ModuleType
 
 import aio_pika.exceptions
 import aiormq.exceptions
 import pamqp.exceptions
 import pytest
+from aio_pika.abc import AbstractChannel
 from pamqp.commands import Basic
 
 from gateway.adapters.rabbitmq.connection import TROUBLE, BrokerConnection, Unroutable
@@ -63,6 +65,10 @@ class Inbox:
     @property
     def ids(self) -> list[str | None]:
         return [letter.properties.message_id for letter in self.letters]
+
+    def holds(self, place: int) -> bool:
+        """Whether so many came before this one, and it too."""
+        return len(self.letters) > place
 
 
 @asynccontextmanager
@@ -131,6 +137,45 @@ async def test_a_consumer_gets_everything_after_the_broker_was_killed(broker: Br
         async with at_broker(broker.url) as channel:
             await submit(channel, b"{}", message_id="na")
         await eventually(lambda: inbox.ids == ["voor", "voor", "na"], "both after the restart")
+
+
+@pytest.mark.broker
+async def test_what_was_in_hand_when_the_broker_was_killed_wedges_nothing_with_a_full_prefetch(
+    broker: Broker,
+) -> None:
+    inbox = Inbox()
+    in_hand, sent = 5, [str(number) for number in range(25)]
+    async with consuming(broker, inbox, prefetch=in_hand):
+        async with at_broker(broker.url) as channel:
+            for each in sent:
+                await submit(channel, b"{}", message_id=each)
+        await eventually(lambda: len(inbox.letters) == in_hand, "as many as fit")
+        old = list(inbox.letters)
+
+        await asyncio.to_thread(broker.server.kill)
+        await asyncio.to_thread(broker.server.start)
+        for letter in old[:-1]:
+            assert letter.lost
+            await letter.ack()
+        await eventually(lambda: len(inbox.letters) == 2 * in_hand, "as many again")
+        await old[-1].ack()  # late: one of the same number is in hand by now
+        with pytest.raises(AssertionError):  # several looks of the watchdog pass
+            await eventually(lambda: len(inbox.letters) > 2 * in_hand, "no more", within=0.6)
+        for place in range(in_hand, in_hand + len(sent)):
+            await eventually(partial(inbox.holds, place), "the next one")
+            await inbox.letters[place].ack()
+
+        async with at_broker(broker.url) as channel:
+            await eventually(lambda: empty(channel), "nothing lies there any more")
+    again = inbox.letters[in_hand:]
+    assert sorted(letter.properties.message_id or "" for letter in again) == sorted(sent)
+    marked = {each.properties.message_id for each in again if each.headers.get("x-delivery-count")}
+    assert {each.properties.message_id for each in old} <= marked
+
+
+async def empty(channel: AbstractChannel) -> bool:
+    """Nothing waits for the intake."""
+    return await depth(channel, INZENDING) == 0
 
 
 @pytest.mark.broker

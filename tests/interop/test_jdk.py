@@ -25,7 +25,9 @@ METHODS = {
     "ecdsa-sha384": ("http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384", Variant.ELLIPTIC_384),
 }
 
-pytestmark = pytest.mark.skipif(JAVA is None, reason="needs a JDK")
+pytestmark = pytest.mark.skipif(
+    JAVA is None, reason="needs a JDK, which is too large to install for this alone"
+)
 
 
 def java(*arguments: str | Path) -> list[str]:

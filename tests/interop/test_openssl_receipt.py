@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,13 +15,15 @@ from gateway.message import Receipt, as_bytes, canonical_form
 from gateway.replies import as_warnings
 from tests.conformance.conftest import at_noon
 from tests.conformance.submissions import NOON, admitting, strangers_to_each_other
+from tests.required import required
 from tests.unit.test_evidence import a_receipt
 
 PAGE = Path(__file__).parents[2] / "docs" / "bewijs.md"
 
-pytestmark = pytest.mark.skipif(
-    not all(map(shutil.which, ("bash", "openssl", "sha256sum"))), reason="needs bash and openssl"
-)
+
+@pytest.fixture(autouse=True)
+def programs() -> None:
+    required("bash", "openssl", "sha256sum")
 
 
 def commands() -> str:

@@ -70,14 +70,15 @@ def standing(city: City) -> Counter[str]:
 
 async def drained(city: City, within: float = DRAINS_WITHIN) -> tuple[bool, float, Counter[str]]:
     """Wait until every delivery is confirmed; whether, after how many seconds, and what is left."""
-    begun, wanted, last = time.monotonic(), len(city.book.accepted), 0.0
+    begun, last = time.monotonic(), 0.0
     now: Counter[str] = Counter()
     while time.monotonic() - begun < within:
         try:
             now = await asyncio.to_thread(standing, city)
         except Fault:
             now = Counter()
-        if now == Counter({State.BEVESTIGD: wanted}):
+        # what the gateway itself says is delivered and confirmed as well
+        if now == Counter({State.BEVESTIGD: len(city.book.accepted) + len(city.book.notices)}):
             return True, time.monotonic() - begun, now
         if now[State.GESTRAND] and time.monotonic() - last > 10:
             last = time.monotonic()

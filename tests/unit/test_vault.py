@@ -25,6 +25,15 @@ def test_what_is_sealed_is_not_there_in_the_open() -> None:
     assert key.open("origineel", sealed) == content
     assert content[:12] not in sealed
     assert len(sealed) < len(content)  # it was compressed before it was sealed
+    assert not any(content[:12] in inflated(sealed[at:]) for at in range(len(sealed)))
+
+
+def inflated(content: bytes) -> bytes:
+    """What comes out of bytes that begin as something deflated; nothing of any other."""
+    try:
+        return zlib.decompressobj().decompress(content)
+    except zlib.error:
+        return b""
 
 
 @pytest.mark.parametrize("place", [0, 11, 12, -17, -1])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import re
-import shutil
 import subprocess
 import zlib
 from dataclasses import replace
@@ -39,6 +38,7 @@ from gateway.verklaring import (
     written,
     written_day,
 )
+from tests.required import required
 
 DOCUMENT = example(VERKLARING_GEEN_REACTIE)
 STATED = statement_of(DOCUMENT)
@@ -333,7 +333,6 @@ def test_the_same_statement_gives_the_same_bytes(
     assert verklaring(DOCUMENT, keys, catalogue) == issued
 
 
-@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="needs poppler-utils")
 @pytest.mark.parametrize(
     ("document", "said"),
     [
@@ -345,6 +344,7 @@ def test_the_same_statement_gives_the_same_bytes(
 def test_the_page_says_it_in_plain_dutch_on_one_sheet(
     document: Json, said: tuple[str, ...], keys: GatewayKeys, tmp_path: Path
 ) -> None:
+    required("pdftotext")
     file = tmp_path / "verklaring.pdf"
     file.write_bytes(verklaring(document, keys, catalogue)[1])
 

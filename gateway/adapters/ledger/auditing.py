@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -33,6 +33,7 @@ from gateway.adapters.published_keys import verifier
 from gateway.adapters.vault import SealBroken
 from gateway.audit import (
     Chain,
+    Closed,
     Days,
     Flaw,
     KeptClose,
@@ -50,6 +51,9 @@ CHECKPOINTS_AT_ONCE = 200
 MESSAGES_AT_ONCE = 500
 OPENED_BYTES = 8 * 1024 * 1024
 """No more content than this is opened at once, except where one message carries more."""
+
+UNREADABLE = (KeyError, TypeError, ValueError, Refusal)
+"""What reading a day close raises that is none."""
 
 Step = Callable[[int], None]
 """Told how many rows were looked at since the last time."""
@@ -96,13 +100,13 @@ class Auditing:
         return sum(counts)
 
     def _logs(self, verify: Verify, step: Step, *, forgotten: datetime) -> Iterator[Flaw]:
-        chain, after = Chain(verify), ("", 0)
+        chain, closed, after = Chain(verify), self._closed(), ("", 0)
         while True:
             with _snapshot(self._database) as connection:
                 points = _points(connection, after)
                 until = (points[-1].log, points[-1].number) if points else None
                 entries = _entries(connection, after, until)
-            yield from _judge_points(chain, points, entries, forgotten)
+            yield from _judge_points(chain, closed, points, entries, forgotten)
             if until is None:
                 return
             after = until
@@ -161,6 +165,17 @@ class Auditing:
             return False
         return not apart.of(row.id) and any(map(is_cut, opened))
 
+    def _closed(self) -> Closed:
+        """What the day closes until now say; read before the checkpoints that they precede."""
+        closed = Closed()
+        query = sa.select(day_close.c.content).order_by(day_close.c.day)
+        with self._database.reading() as connection:
+            contents = connection.scalars(query).all()
+        for content in contents:
+            with suppress(*UNREADABLE):  # told where the day closes themselves are judged
+                closed.add(day_close_of(content))
+        return closed
+
     def _days(self, verify: Verify) -> Iterator[Flaw]:
         days = Days(verify)
         with self._database.reading() as connection:
@@ -168,7 +183,7 @@ class Auditing:
         for row in rows:
             try:
                 kept = KeptClose(day_close_of(row.content), row.kid, row.signature)
-            except (KeyError, TypeError, ValueError, Refusal):
+            except UNREADABLE:
                 yield Flaw(Sort.UNREADABLE, f"dagafsluiting {row.day}")
                 continue
             if kept.close.day != row.day:
@@ -247,7 +262,11 @@ def _entries(
 
 
 def _judge_points(
-    chain: Chain, points: Sequence[Any], entries: Sequence[Any], forgotten: datetime
+    chain: Chain,
+    closed: Closed,
+    points: Sequence[Any],
+    entries: Sequence[Any],
+    forgotten: datetime,
 ) -> Iterator[Flaw]:
     def of(row: Any) -> tuple[str, int]:
         return row.log, row.number
@@ -256,6 +275,7 @@ def _judge_points(
     for row in points:
         signed = signed_of(row)
         yield from chain.flaws(signed)
+        yield from closed.flaws(signed.checkpoint)
         mine = under.pop(of(row), [])
         yield from judge_entries(
             signed.checkpoint,
