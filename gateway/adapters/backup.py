@@ -188,7 +188,7 @@ def _dump_postgres(address: str, target: Path) -> Json:
     program = shutil.which("pg_dump")
     if program is None:
         raise Fault("pg_dump is not installed: install the client programs of PostgreSQL")
-    database = connect(address)
+    database = connect(address, silence_s=None)
     try:
         with translated(), database.engine.connect() as connection:
             # what the manifest tells and what is dumped are of the same instant

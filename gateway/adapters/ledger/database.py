@@ -31,6 +31,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from gateway.adapters.ledger import prepared
+from gateway.adapters.ledger.silence import Watch
 from gateway.errors import Fault, LedgerUnavailable
 
 Clock = Callable[[], datetime]
@@ -41,6 +42,9 @@ OLDEST_SQLITE = (3, 40, 0)
 
 PATIENCE_S = 5
 """How long to wait for a connection, or for the lock of a file, before it does not answer."""
+
+SILENCE_S = 35.0
+"""Longer than the server lets a statement last, or a transaction lie idle."""
 
 _FRESH_S = 2.0  # a connection used this recently is taken to be alive
 _POOL = 6  # one writer, four readers, one to spare
@@ -141,13 +145,17 @@ def insert_into(connection: sa.Connection, table: sa.Table) -> postgresql.Insert
     return postgresql.insert(table)
 
 
-def connect(address: str, *, patience_s: int = PATIENCE_S) -> Database:
+def connect(
+    address: str, *, patience_s: int = PATIENCE_S, silence_s: float | None = SILENCE_S
+) -> Database:
     """Prepare, but do not yet open, the database at a URL.
 
     Args:
         address: ``sqlite:///file``, ``sqlite://`` (in memory) or ``postgresql://…``, also of
             several servers of which one takes writes.
         patience_s: Seconds to wait for a connection or a lock.
+        silence_s: Seconds after which a server that says nothing does not answer; None where
+            something may take long.
 
     Raises:
         Fault: another kind of database, or a SQLite that is too old.
@@ -157,7 +165,7 @@ def connect(address: str, *, patience_s: int = PATIENCE_S) -> Database:
         case "sqlite":
             return Database(_sqlite(url, patience_s))
         case "postgresql":
-            return Database(_postgres(url, patience_s))
+            return Database(_postgres(url, patience_s, silence_s))
         case other:
             raise Fault(f"the ledger runs on sqlite or postgresql, not on {other}")
 
@@ -210,7 +218,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def _postgres(url: URL, patience_s: int) -> sa.Engine:
+def _postgres(url: URL, patience_s: int, silence_s: float | None) -> sa.Engine:
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,
@@ -228,6 +236,8 @@ def _postgres(url: URL, patience_s: int) -> sa.Engine:
         },
     )
     event.listen(engine, "connect", _prepare_postgres)
+    if silence_s is not None:
+        Watch(engine, silence_s)  # before a connection is tried
     event.listen(engine, "checkin", _put_back)
     event.listen(engine, "checkout", _taken_again)
     return engine

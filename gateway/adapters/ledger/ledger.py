@@ -11,7 +11,7 @@ from gateway.adapters.ledger.accepting import Accepting
 from gateway.adapters.ledger.answered import Answered
 from gateway.adapters.ledger.auditing import Auditing
 from gateway.adapters.ledger.betrokkene import Betrokkene
-from gateway.adapters.ledger.database import PATIENCE_S, Clock, Database, connect
+from gateway.adapters.ledger.database import PATIENCE_S, SILENCE_S, Clock, Database, connect
 from gateway.adapters.ledger.day_closing import DayClosing
 from gateway.adapters.ledger.dead_letters import DeadLetters
 from gateway.adapters.ledger.delivering import Delivering
@@ -90,7 +90,12 @@ class SqlLedger(
 
 
 def open_ledger(
-    address: str, keyring: Keyring, *, clock: Clock = wall_clock, patience_s: int = PATIENCE_S
+    address: str,
+    keyring: Keyring,
+    *,
+    clock: Clock = wall_clock,
+    patience_s: int = PATIENCE_S,
+    silence_s: float = SILENCE_S,
 ) -> SqlLedger:
     """Open the ledger at a URL (see ``database.connect``) with the keys of its gateway.
 
@@ -98,7 +103,7 @@ def open_ledger(
         Fault: its tables are older or newer than this gateway; says what to do.
         LedgerUnavailable: the database does not answer.
     """
-    database = connect(address, patience_s=patience_s)
+    database = connect(address, patience_s=patience_s, silence_s=silence_s)
     try:
         check_schema(database)
     except Exception:

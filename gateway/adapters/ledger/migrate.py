@@ -51,7 +51,7 @@ def migrate(address: str) -> None:
         LedgerUnavailable: the database does not answer, or others keep it too busy to change
             it; what was not changed yet is done by the next call.
     """
-    database = connect(address)
+    database = connect(address, silence_s=None)
     try:
         bring_up_to_date(database)
     finally:
