@@ -303,6 +303,9 @@ async def _heal(services: Services) -> None:
             freed = await services.writer.run(lambda: services.ledger.heal(services.line.clock()))
         except Fault:
             continue
+        except Exception as bug:  # noqa: BLE001 - what stops this must not stop the doors
+            log.error("delivery.heal_stumbled", extra={"fault": type(bug).__name__})  # noqa: TRY400
+            continue
         if freed:
             log.warning("delivery.healed", extra={"count": freed})
 
@@ -314,6 +317,8 @@ async def _close_days(services: Services) -> None:
             day = await services.writer.run(services.ledger.close_day, services.line.clock())
         except Fault as fault:
             log.warning("evidence.day_not_closed", extra={"fault": type(fault).__name__})
+        except Exception as bug:  # noqa: BLE001 - what stops this must not stop the doors
+            log.error("evidence.day_not_closed", extra={"fault": type(bug).__name__})  # noqa: TRY400
         else:
             if day is not None:
                 log.info("evidence.day_closed", extra={"state": day})

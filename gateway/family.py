@@ -139,7 +139,7 @@ class Child:
         pause = 0.0
         while True:
             began = clock()
-            code, said = await self._one_life()
+            code, said = await self._tried()
             if not self.ready.is_set():
                 raise Fault(said or f"a process ended with {code} before it was ready")
             roles = self.environment["GATEWAY_ROLES"]
@@ -148,6 +148,12 @@ class Child:
                 sys.stderr.write(f"gateway: {said}\n")
             pause = next_pause(pause, clock() - began)
             await asyncio.sleep(pause)
+
+    async def _tried(self) -> tuple[int, str]:
+        try:
+            return await self._one_life()
+        except OSError as error:  # no memory or no room for a process now; the others go on
+            return os.EX_OSERR, f"a process cannot be started ({error.strerror})"
 
     async def _one_life(self) -> tuple[int, str]:
         """Start it, and return when it ended: its exit code, and why, if it said so."""

@@ -268,6 +268,8 @@ class Courier:
         limit = min(limit, free, self._pace.per_party - busiest)
         if limit <= 0:
             await self._write()
+            if look:  # an attempt that ends makes room, and wakes us
+                self._hinted, self._look_at = True, self._now() + self._pace.sleep
             return False
         now, group = self._now(), list(self._known)
         if look:

@@ -15,7 +15,7 @@ from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.adapters.ledger.writer import Writer
 from gateway.calendar import AMSTERDAM
-from gateway.errors import Fault
+from gateway.errors import Fault, LedgerUnavailable, Overloaded
 from gateway.routing import table, terms
 from gateway.routing.course import Courses
 from gateway.routing.directory import Directory, successor
@@ -71,16 +71,16 @@ class Caught(NamedTuple):
 async def catch_up(
     writer: Writer, ledger: SqlLedger, courses: Courses, clock: Callable[[], datetime]
 ) -> Caught:
-    """Do all that is due now. What our rules fail on holds up nothing else.
+    """Do all that is due now. What our rules fail on holds up nothing else; mergers come last.
 
     Raises:
-        Fault: the ledger did not answer; the next time goes on from there.
+        Fault: the ledger did not answer, or a merger cannot be done; the next time goes on.
     """
-    done, passed = await _succeed(writer, ledger, courses.directory(), clock), 0
+    done = passed = 0
     for work in (ledger.follow, ledger.due_terms, ledger.notices):
         caught = await _worked_off(writer, partial(work, courses), clock)
         done, passed = done + caught.done, passed + caught.passed
-    return Caught(done, passed)
+    return Caught(done + await _succeed(writer, ledger, courses.directory(), clock), passed)
 
 
 async def _worked_off(
@@ -99,7 +99,7 @@ async def _worked_off(
         alone = max(alone - 1, 0)
         try:
             found = await writer.run(portion, clock(), size, passed)
-        except Fault:
+        except (LedgerUnavailable, Overloaded):
             raise
         except Exception as bug:  # noqa: BLE001 - the rules of one conversation must not stop all
             if size == 1:

@@ -39,6 +39,8 @@ async def follow_keys(writer: Writer, ledger: SqlLedger) -> None:
             await writer.run(ledger.follow_keys)
         except Fault as fault:
             log.warning("keys.problem", extra={"problem": str(fault)})
+        except Exception as bug:  # noqa: BLE001 - what stops this must not stop the doors
+            log.error("keys.stumbled", extra={"fault": type(bug).__name__})  # noqa: TRY400
 
 
 async def sweep(
@@ -57,6 +59,8 @@ async def sweep(
                 await asyncio.sleep(SWEEP_PAUSE_SECONDS)
         except Fault as fault:
             log.warning("retention.broke_off", extra={"problem": str(fault)})
+        except Exception as bug:  # noqa: BLE001 - what stops this must not stop the doors
+            log.error("retention.stumbled", extra={"fault": type(bug).__name__})  # noqa: TRY400
         if gone:
             log.info("retention.swept", extra={"count": gone.total()})
         await asyncio.sleep(SWEEP_EVERY_SECONDS)

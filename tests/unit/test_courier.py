@@ -423,6 +423,23 @@ async def test_no_more_attempts_run_than_there_are_slots() -> None:
     assert under_way == PACE.slots
 
 
+@pytest.mark.timeout(30)
+async def test_a_courier_without_a_free_slot_sleeps_until_one_is_free() -> None:
+    parties = [Oin(f"{number:020}") for number in range(10)]
+    shelf = Shelf(*(each for party in parties for each in deliveries(2, party)))
+
+    async with a_world(
+        shelf, prepare=lambda peers: [peers.hold(party) for party in parties]
+    ) as world:
+        await world.clock.idle.wait()
+        for _ in range(3):
+            await world.clock.move(2 * PACE.sleep)
+        assert world.peers.now.total() == PACE.slots
+        for gate in world.peers.gates.values():
+            gate.set()
+        await world.peers.bell.until(lambda: len(world.peers.started) == 2 * len(parties))
+
+
 @pytest.mark.parametrize(
     ("error", "level"),
     [

@@ -258,8 +258,9 @@ def _taken_again(
     """Try a connection that lay idle; asking before every transaction would cost as much as
     a statement.
     """
-    if time.monotonic() - record.info.get("since", 0.0) < _FRESH_S:
-        return
+    since = record.info.get("since")
+    if since is None or time.monotonic() - since < _FRESH_S:
+        return  # a new one was heard just now, when it was made
     try:
         connection.execute("SELECT 1")
         connection.rollback()

@@ -8,6 +8,7 @@ library would raise.
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from gateway.adapters.ledger.instant import Instant, as_instant, as_number
 
 _PREPARED = "prepared"
 _NO_SUCH_STATEMENT = "26000"
+_OURS = os.urandom(8).hex().encode()
+"""A pooler may give us the session of another process, which has names of its own."""
 _numbers = count()
 _NULL = b"\xff\xff\xff\xff"
 _HEAD = struct.Struct(">iiIii").pack
@@ -131,7 +134,7 @@ def run(connection: sa.Connection, statement: str, values: Sequence[bytes]) -> P
             _checked(raw.exec_(b"BEGIN"))
         name = prepared.get(statement)
         if name is None:
-            name = b"gateway_%d" % next(_numbers)
+            name = b"gateway_%b_%d" % (_OURS, next(_numbers))
             _checked(raw.prepare(name, statement.encode()))
             prepared[statement] = name
         formats = [Format.BINARY] * len(values)

@@ -237,7 +237,9 @@ def _resolve(told: list[_Told]) -> None:
     for future, outcome in told:
         if future.done():
             continue  # cancelled: the client went away
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, StopIteration):
+            future.set_exception(RuntimeError("a StopIteration came out"))  # no future takes one
+        elif isinstance(outcome, Exception):
             future.set_exception(outcome)
         else:
             future.set_result(outcome)
