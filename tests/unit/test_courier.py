@@ -36,6 +36,7 @@ SECOND = timedelta(seconds=1)
 PUSH = frozenset({Channel.PUSH})
 AT_ONCE = RetryPolicy(first_wait=timedelta(0))
 PACE = Pace(slots=8, per_party=4)
+SPINS = 10_000
 
 
 class Bell:
@@ -61,12 +62,16 @@ class Clock:
     spans: list[timedelta] = field(default_factory=list)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     bell: Bell = field(default_factory=Bell)
+    asked: int = 0
     _sleeping: dict[asyncio.Future[None], datetime] = field(default_factory=dict)
 
     def __call__(self) -> datetime:
+        self.asked += 1
+        assert self.asked < SPINS, "asked so often without a wait, nothing else would get its turn"
         return self.now
 
     async def wait(self, event: asyncio.Event, span: timedelta) -> None:
+        self.asked = 0
         self.spans.append(span)
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleeping[over] = self.now + span
