@@ -43,7 +43,7 @@ def rows_of(page: Path) -> list[list[str]]:
     """The cells of every row of every table, headings left out."""
     lines = [line for line in prose(page).splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [row for row in cells if row[0] != "guarantee"]
+    return [row for row in cells if row[0] not in {"guarantee", "threat"}]
 
 
 @each_page
@@ -75,18 +75,23 @@ def test_every_make_target_that_is_named_exists(name: str) -> None:
     assert named <= targets
 
 
-def test_every_guarantee_names_its_mechanism_and_a_test_that_exists() -> None:
-    page = ROOT / "docs" / "guarantees.md"
+@pytest.mark.parametrize("name", ["docs/guarantees.md", "SECURITY.md"])
+def test_every_guarantee_and_threat_names_its_mechanism_and_a_test_that_exists(name: str) -> None:
+    page = ROOT / name
 
     rows = rows_of(page)
 
     assert rows
-    for guarantee, mechanism, shown_by in rows:
-        assert guarantee
+    for promised, mechanism, shown_by, *figure in rows:
+        assert promised
         assert mechanism
-        tests = re.findall(r"\]\((\.\./tests/[^)#]+)\)", shown_by)
-        assert tests, guarantee
-        assert all((page.parent / test).is_file() for test in tests), guarantee
+        tests = re.findall(r"\[([^]]+)\]\(((?:\.\./)?tests/[^)#]+)\)", shown_by)
+        assert tests, promised
+        for called, test in tests:
+            assert (page.parent / test).is_file(), promised
+            assert called == Path(test).name, promised
+            assert "def test_" in prose(page.parent / test) or called == "conftest.py", promised
+        assert all(figure), promised
 
 
 def test_every_key_of_a_party_is_explained_on_the_next_page() -> None:
