@@ -105,7 +105,7 @@ class Pace:
     attempt: timedelta = timedelta(seconds=130)
     margin: timedelta = timedelta(seconds=50)
     sleep: timedelta = timedelta(seconds=1)
-    longest_backoff: timedelta = timedelta(seconds=30)
+    longest_backoff: timedelta = timedelta(seconds=5)
     last_tries: int = 5
 
     @property

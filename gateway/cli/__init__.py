@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -35,6 +36,9 @@ MODULES = {
 LEFT_OUT = ("httpx._main", "pydantic.v1")
 """What libraries load at once and nothing here uses: a command line, and models of a past release.
 They go on without, as where it is not installed: ``None`` among the modules says so."""
+
+CORE_FILTER = Path("/proc/self/coredump_filter")
+"""Which parts of the memory a core has; only Linux knows it."""
 
 
 class Commands(TyperGroup):
@@ -70,11 +74,17 @@ def gateway() -> None:
 
 
 def leave_no_core() -> None:
-    """Have the kernel write no memory to disk when this process crashes: it may hold content.
+    """Have the kernel keep no memory when this process crashes: it may hold content.
 
-    What it starts inherits that.
+    What it starts inherits that. A limit of 0 keeps a core from the disk, but not from a program
+    that collects cores; 1 does both (core(5), ``core_pattern`` with a pipe). Where it may not be
+    set, and for whoever lifts it again, a core has no memory in it (``coredump_filter``, there).
     """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    most = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    at_most = 0 if most == 0 else 1
+    resource.setrlimit(resource.RLIMIT_CORE, (at_most, at_most))
+    if CORE_FILTER.exists():
+        CORE_FILTER.write_text("0")
 
 
 def main() -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from fixtures.world import SE, SHV
 from gateway.adapters.ledger.ledger import SqlLedger
-from gateway.adapters.ledger.tables import conversation
+from gateway.adapters.ledger.tables import conversation, message
 from gateway.adapters.ledger.writer import Writer
 from gateway.adapters.timekeeping import AT_ONCE, Caught, catch_up
 from gateway.delivery import Answer
 from gateway.message import Channel
+from gateway.routing.retention import read
 from tests.conformance.test_ledger_timing import OVER, open_many
 from tests.conformance.timed import Timed, Told, a_directory
 
@@ -96,3 +98,39 @@ async def test_one_conversation_that_cannot_be_read_keeps_no_other_from_followin
 
     assert await looks(timed) == (1, 0)
     assert changed(ledger, before) == set(before)
+
+
+def test_one_conversation_that_cannot_be_read_keeps_no_content_of_another(
+    ledger: SqlLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    timed = Timed(ledger, a_directory(Channel.QUEUE))
+    for each in range(3):
+        timed.say("Saldoverzoek", thread=str(each))
+    first, kept = min(stands(ledger).items())
+    put(ledger, first, OF_A_NEWER_VERSION)
+    timed.now += timedelta(days=400)
+
+    with caplog.at_level(logging.ERROR):
+        gone = given_up(timed)
+
+    assert (gone, with_content(ledger)) == (2, 1)
+    (said,) = [each for each in caplog.records if each.message == "retention.passed_over"]
+    assert said.args == ()
+
+    put(ledger, first, kept)
+
+    assert (given_up(timed), with_content(ledger)) == (1, 0)
+
+
+def given_up(timed: Timed) -> int:
+    """Sweep; how many undelivered requests were given up."""
+    swept = timed.ledger.sweep(read(), {}, rules=timed.rules, now=timed.now, limit=100)
+    return sum(count for (_, soort), count in swept.counts.items() if soort == "Saldoverzoek")
+
+
+def with_content(ledger: SqlLedger) -> int:
+    """How many requests have their content still."""
+    here = sa.and_(message.c.soort == "Saldoverzoek", message.c.erased_at.is_(None))
+    with ledger._database.reading() as connection:
+        query = sa.select(sa.func.count()).select_from(message).where(here)
+        return int(connection.execute(query).scalar_one())

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -15,23 +16,37 @@ from fixtures.running import ROOT, as_process
 from fixtures.world import World, free_ports, process_environment
 from tests.conftest import CANARIES, NewWorld
 from tests.e2e.here import a_notice, reference_of, started
-from tests.required import lacking
 from tests.servers.process import dies_with_us, wait_until
 
 LIMITS = "Max core file size"
 
 
-def cores_of(pid: str) -> tuple[str, ...]:
-    """How much the kernel may write of a process that crashes: now, and at most."""
-    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
-    return tuple(next(line for line in lines if line.startswith(LIMITS)).split()[4:6])
+class Cores(NamedTuple):
+    """What the kernel may keep of a process that crashes.
+
+    Attributes:
+        limit: In bytes. Of 0 a program that collects cores takes no notice; of 1 it does.
+        memory: Which parts of the memory, as the mask of ``coredump_filter``.
+    """
+
+    limit: str
+    memory: int
 
 
-@pytest.fixture(autouse=True)
-def allowed() -> None:
-    """What a process inherits says nothing of what it does."""
-    if cores_of("self")[1] == "0":
-        lacking("no process may leave a core here; raise the hard limit (ulimit -Hc)")
+def cores_of(pid: int | str) -> Cores:
+    """What the kernel may keep of this process."""
+    limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    limit = next(line for line in limits if line.startswith(LIMITS)).split()[5]
+    return Cores(limit, int(Path(f"/proc/{pid}/coredump_filter").read_text(), 16))
+
+
+def none() -> Cores:
+    """Nothing; where not even 1 may be set, 0 is what it inherits."""
+    return Cores("0" if cores_of("self").limit == "0" else "1", 0)
+
+
+def test_what_a_process_inherits_would_let_it_leave_its_memory() -> None:
+    assert cores_of("self").memory != 0
 
 
 @pytest.mark.database
@@ -43,9 +58,9 @@ def test_each_of_several_processes_leaves_no_core(
 
     with as_process(world) as parent:
         found = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
-        limits = [cores_of(pid) for pid in (str(parent.pid), *found)]
+        cores = [cores_of(pid) for pid in (str(parent.pid), *found)]
 
-    assert limits == [("0", "0")] * 3
+    assert cores == [none()] * 3
 
 
 def test_a_command_that_opens_content_leaves_no_core(tmp_path: Path, new_world: NewWorld) -> None:
@@ -61,9 +76,7 @@ def test_a_command_that_opens_content_leaves_no_core(tmp_path: Path, new_world: 
         stdout=subprocess.DEVNULL,
     )
     try:
-        wait_until(
-            lambda: cores_of(str(command.pid)) == ("0", "0"), within=30, what="no core may be left"
-        )
+        wait_until(lambda: cores_of(command.pid) == none(), within=30, what="no core may be left")
         shown = subprocess.run(["cat", pipe], capture_output=True, timeout=60, check=True).stdout
     finally:
         command.terminate()

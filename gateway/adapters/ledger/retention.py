@@ -6,6 +6,7 @@ evidence, so that what is left says nothing of it. Much later the message is for
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ from gateway.errors import LedgerUnavailable
 from gateway.message import Kind, Oin
 from gateway.routing.course import Courses
 from gateway.routing.retention import Due, Retention
+
+log = logging.getLogger(__name__)
 
 Roles = Mapping[Oin, Collection[str]]
 """The roles of each party in the directory of now."""
@@ -89,7 +92,8 @@ class Sweeping:
     ) -> Swept:
         """Look at the next messages whose content is there, and erase what is due.
 
-        What was not delivered in time is given up and erased, and its sender is told.
+        What was not delivered in time is given up and erased, and its sender is told; where our
+        rules fail on one, it is left and all others go.
         Repeat with ``after`` of what it returns, until that is None.
 
         Args:
@@ -106,10 +110,13 @@ class Sweeping:
                 erase_attachments(connection, _of(due, Due.ATTACHMENTS))
                 erase(connection, _of(due, Due.CONTENT), now)
                 page.write(connection, erased_by_term(_of(due, Due.CONTENT), now))
-        expired = _of(due, Due.GIVE_UP)
-        if expired and not trial:
-            self._end_expired([row.delivery for row in expired], rules, now)
-        counts = Counter((what.value, row.soort) for what, row in due if what is not Due.KEEP)
+        expired = [row.delivery for row in _of(due, Due.GIVE_UP)]
+        left = set() if trial or not expired else self._end_expired(expired, rules, now)
+        counts = Counter(
+            (what.value, row.soort)
+            for what, row in due
+            if what is not Due.KEEP and row.delivery not in left
+        )
         return Swept(_next(rows, limit), counts)
 
     def forget(
@@ -169,8 +176,26 @@ class Sweeping:
         }
         return Counter({(name, ""): count for name, count in found.items() if count})
 
-    def _end_expired(self, deliveries: Sequence[int], rules: Courses, now: datetime) -> None:
-        """End deliveries that lasted too long."""
+    def _end_expired(self, deliveries: Sequence[int], rules: Courses, now: datetime) -> set[int]:
+        """End deliveries that lasted too long.
+
+        Where that fails they are ended one by one.
+
+        Returns:
+            Those that our rules fail on; they wait for the next sweep.
+        """
+        try:
+            self._end(deliveries, rules, now)
+        except LedgerUnavailable:
+            raise
+        except Exception as bug:  # noqa: BLE001 - one conversation must not keep all content here
+            if len(deliveries) > 1:
+                return set().union(*(self._end_expired([each], rules, now) for each in deliveries))
+            log.error("retention.passed_over", extra={"fault": type(bug).__name__})  # noqa: TRY400
+            return set(deliveries)
+        return set()
+
+    def _end(self, deliveries: Sequence[int], rules: Courses, now: datetime) -> None:
         for _ in range(TRIES):
             try:
                 with self._journal.page() as page, self._database.writing() as connection:
