@@ -18,6 +18,7 @@ from types import ModuleType
 from bench import (
     admission,
     embedded,
+    evidence,
     latency,
     machine,
     memory,
@@ -36,6 +37,7 @@ from bench.setting import Setting, opened, screen
 PARTS: dict[str, ModuleType] = {
     "stations": stations,
     "admission": admission,
+    "evidence": evidence,
     "start": start,
     "race": race,
     "embedded": embedded,

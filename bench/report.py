@@ -201,6 +201,20 @@ def _admission(figures: Figures) -> list[str]:
     )
 
 
+def _evidence(figures: Figures) -> list[str]:
+    return table(
+        ["ledger", "examine µs", "record µs", "of that evidence", "share of both"],
+        [
+            [
+                name,
+                *(f"{one[what]:.0f}" for what in ("examine_us", "record_us", "evidence_us")),
+                f"{one['share']:.1%} (goal < {one['goal']:.0%}: {verdict(one)})",
+            ]
+            for name, one in figures.items()
+        ],
+    )
+
+
 def _where(figures: Figures) -> list[str]:
     lines = table(
         ["thread", "µs a message"],
@@ -342,6 +356,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Any], list[str]]]] = {
         "Rights and the conversation, CPU per message (batches of 32)",
         _admission,
     ),
+    "evidence": ("Proving, CPU per message (10 KB, batches of 32)", _evidence),
     "where": ("Where the time goes (10 KB)", _where),
     "processes": ("More processes (10 KB, 32 connections each)", _processes),
     "latency": ("Latency (10 KB)", _latency),

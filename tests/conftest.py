@@ -19,6 +19,7 @@ from fixtures.world import Entry, World, lay_out, the_usual
 from gateway.adapters.ledger.migrate import migrate
 from gateway.app import Gateway
 from gateway.schemas import Catalogue
+from tests.required import AT_THE_GATE
 from tests.servers.postgres import empty_postgres_url, postgres_server, postgres_url
 from tests.servers.rabbitmq import broker, rabbitmq_server
 
@@ -28,8 +29,7 @@ __all__ = ["broker", "empty_postgres_url", "postgres_server", "postgres_url", "r
 settings.register_profile("here", deadline=None)
 settings.register_profile("gate", deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("nightly", deadline=None, max_examples=2_000, print_blob=True)
-_AT_THE_GATE = bool(os.environ.get("CI")) or os.environ.get("GATEWAY_TESTS_ALL") == "1"
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate" if _AT_THE_GATE else "here"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate" if AT_THE_GATE else "here"))
 
 CANARIES = (
     "999990007",
