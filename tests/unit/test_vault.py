@@ -116,6 +116,27 @@ def test_a_key_that_came_while_we_ran_is_found_when_it_is_needed(tmp_path: Path)
     assert vault.make(b"a/2").version == 2
 
 
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_key_file_that_changes_while_we_ran_changes_nothing_of_what_we_seal(
+    *, replaced: bool, tmp_path: Path
+) -> None:
+    file = path_of(tmp_path, "kluis", 1)
+    write_secret(file, OLD)
+    vault = Vault(read_generations(tmp_path, "kluis"), lambda: read_generations(tmp_path, "kluis"))
+    index = BlindIndex({1: OLD}, lambda: {1: NEW} if replaced else {})
+    mark, check = index.mark("999990019"), vault.checks
+    file.unlink()
+    write_secret(path_of(tmp_path, "kluis", 1 if replaced else 2), NEW)
+
+    vault.learn()
+    index.learn()
+
+    assert vault.checks[1] == check[1]
+    made = vault.make(b"a/1")
+    Vault({1: OLD}).take(b"a/1", made.version, made.wrapped)  # opens, or raises
+    assert index.mark("999990019") == mark
+
+
 def test_a_new_key_that_others_may_read_is_not_taken(tmp_path: Path) -> None:
     write_secret(path_of(tmp_path, "kluis", 1), OLD)
     vault = Vault(read_generations(tmp_path, "kluis"), lambda: read_generations(tmp_path, "kluis"))
