@@ -39,9 +39,9 @@ run: setup ## keep the gateway running; status at http://127.0.0.1:8080/console
 servers: ## install RabbitMQ and PostgreSQL for the tests (never started as a service)
 	@sh deploy/servers.sh
 
-# Those that reckon go beside those that mostly wait for servers, and give way to them.
-RECKONING := tests/unit tests/property tests/conformance tests/interop
-WAITING := tests/integration tests/e2e tests/fault
+# Those that mostly reckon go beside those that mostly wait, and give way to them.
+RECKONING := tests/unit tests/property tests/conformance tests/interop tests/integration
+WAITING := tests/e2e tests/fault
 
 test: setup-dev ## the whole suite, with a private RabbitMQ and PostgreSQL of its own
 	@sh deploy/servers.sh

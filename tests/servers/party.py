@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import QueueEmpty
+from aiormq.exceptions import InvalidFrameError
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from gateway.cloudevent import cloudevent
 from gateway.message import Channel, Delivery, Dialect, Kind, Oin, Parcel, as_bytes
@@ -88,10 +90,20 @@ async def eventually(
         await asyncio.sleep(0.02)
 
 
+@retry(
+    retry=retry_if_exception_type(InvalidFrameError),
+    wait=wait_fixed(0.2),
+    stop=stop_after_delay(20),
+)
+async def _connected(url: str) -> AbstractConnection:
+    # a node that has just lost another may close who comes in at that moment
+    return await aio_pika.connect(url, timeout=30)
+
+
 @asynccontextmanager
 async def at_broker(url: str) -> AsyncIterator[AbstractChannel]:
     """A channel of a plain client, with confirms and returns that raise."""
-    connection = await aio_pika.connect(url, timeout=30)
+    connection = await _connected(url)
     async with connection:
         yield await connection.channel(on_return_raises=True)
 
