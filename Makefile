@@ -39,17 +39,17 @@ run: setup ## keep the gateway running; status at http://127.0.0.1:8080/console
 servers: ## install RabbitMQ and PostgreSQL for the tests (never started as a service)
 	@sh deploy/servers.sh
 
-# Those that mostly reckon go beside those that mostly wait, and give way to them.
-RECKONING := tests/unit tests/property tests/conformance tests/interop tests/integration
-WAITING := tests/e2e tests/fault
+# What breaks things waits most, and goes beside the rest, which gives way to it.
+BREAKING := tests/fault tests/integration
+OTHERS := tests/unit tests/property tests/conformance tests/interop tests/e2e
 
 test: setup-dev ## the whole suite, with a private RabbitMQ and PostgreSQL of its own
 	@sh deploy/servers.sh
 	@mkdir -p var; export GATEWAY_TESTS_ALL=1; \
-	  nice -n 10 $(RUN) -m pytest $(RECKONING) > var/reckoning.log 2>&1 & beside=$$!; \
+	  nice -n 10 $(RUN) -m pytest $(OTHERS) > var/others.log 2>&1 & beside=$$!; \
 	  trap "kill $$beside" INT TERM; \
-	  $(RUN) -m pytest $(WAITING); first=$$?; \
-	  wait $$beside; second=$$?; cat var/reckoning.log; exit $$((first | second))
+	  $(RUN) -m pytest $(BREAKING); first=$$?; \
+	  wait $$beside; second=$$?; cat var/others.log; exit $$((first | second))
 
 check: setup-dev ## format, lint, types, import contracts, generated pages
 	@$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check .
