@@ -35,6 +35,7 @@ from tests.conformance.submissions import (
     many,
     strangers_to_each_other,
 )
+from tests.conformance.test_ledger_retention import swept
 
 LATER = NOON + timedelta(minutes=1)
 
@@ -246,3 +247,46 @@ def test_a_refilled_conversation_goes_in_order_again(ledger: SqlLedger) -> None:
 
     order = [numbers(conclude(ledger, State.AANGEBODEN, at=LATER)) for _ in range(5)]
     assert order == [[1], [2], [3], [4], []]
+
+
+def test_a_refill_offers_nothing_of_which_the_content_went(ledger: SqlLedger) -> None:
+    ledger.record(
+        strangers_to_each_other(2), admitting(Channel.QUEUE, awaits_confirmation=False), NOON
+    )
+    conclude(ledger, State.AANGEBODEN)
+    swept(ledger, NOON + timedelta(days=31))
+    (new,) = strangers_to_each_other(1, first=3)
+    ledger.record([new], admitting(Channel.QUEUE), NOON)
+    conclude(ledger, State.AANGEBODEN)
+
+    count = ledger.refill(MUNICIPALITY, NOON, LATER)
+
+    assert (count, [each.id for each in lend(ledger, at=LATER)]) == (1, [new.delivery_id])
+    assert dead(ledger) == []
+
+
+def test_a_refill_of_its_own_accord_leaves_what_needed_no_confirmation(ledger: SqlLedger) -> None:
+    ledger.record(
+        strangers_to_each_other(1), admitting(Channel.QUEUE, awaits_confirmation=False), NOON
+    )
+    (other,) = strangers_to_each_other(1, first=2)
+    ledger.record([other], admitting(Channel.QUEUE), NOON)
+    conclude(ledger, State.AANGEBODEN)
+
+    assert ledger.refill(MUNICIPALITY, NOON, LATER, until=LATER) == 1
+    assert [each.id for each in lend(ledger, at=LATER)] == [other.delivery_id]
+
+
+def test_what_ends_after_its_content_was_erased_leaves_nothing_to_know_it_by(
+    ledger: SqlLedger,
+) -> None:
+    ledger.record(strangers_to_each_other(1), admitting(Channel.QUEUE), NOON)
+    (lent,) = lend(ledger)
+    with ledger._database.writing() as connection:
+        connection.execute(sa.update(tables.message).values(erased_at=NOON, original_sha256=None))
+
+    assert ledger.conclude([told(lent, State.AANGEBODEN, sent_sha256="a" * 64)]) == 1
+
+    assert [row.sent_sha256 for row in rows(ledger, sa.select(tables.attempt))] == [None]
+    entries = rows(ledger, sa.select(tables.evidence.c.entry))
+    assert not any("a" * 64 in (row.entry or "") for row in entries)

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from gateway.adapters.ledger import delivering, tables
+from gateway.adapters.ledger import leasing, tables
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.delivery import Reason, State
 from gateway.message import Channel, Delivery
@@ -88,7 +88,7 @@ def test_no_more_content_is_lent_at_once_than_fits_but_always_one(
 
     lent = []
     for budget in (2 * size, 1, 2 * size):
-        monkeypatch.setattr(delivering, "LENT_BYTES", budget)
+        monkeypatch.setattr(leasing, "LENT_BYTES", budget)
         lent.append([each.id for each in lend(ledger)])
 
     ids = [each.delivery_id for each in batch]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -14,7 +15,7 @@ from gateway.adapters.ledger.happenings import ATTEMPTED, happened, held_deliver
 from gateway.adapters.ledger.journal import Entry
 from gateway.adapters.ledger.order import locked, settle
 from gateway.adapters.ledger.question import Question
-from gateway.adapters.ledger.tables import WACHT, attempt, delivery, unfinished
+from gateway.adapters.ledger.tables import WACHT, attempt, delivery, message, unfinished
 from gateway.delivery import Conclusion, Reason, State
 
 _other = delivery.alias("other")
@@ -44,6 +45,7 @@ _ASKED = (
     delivery.c.offered_at,
     delivery.c.confirmed_at,
     delivery.c.tot_en_met,
+    message.c.erased_at,
 )
 
 
@@ -81,12 +83,17 @@ def conclude(connection: sa.Connection, conclusions: Sequence[Conclusion]) -> Co
     _LOCKED.ask(connection, named)
     rows = _LENT.ask(connection, named)
     heard = [
-        (row, told[row.delivery_id, row.fence])
+        (row, _without_trace(row, told[row.delivery_id, row.fence]))
         for row in rows
         if (row.delivery_id, row.fence) in told
     ]
     freed = _write(connection, heard) if heard else 0
     return Concluded([_attempted(row, told) for row, told in heard], freed)
+
+
+def _without_trace(row: Any, told: Conclusion) -> Conclusion:
+    """Nothing by which content could be recognised that was erased during the attempt."""
+    return told if row.erased_at is None else replace(told, sent_sha256=None)
 
 
 def _attempted(row: Any, told: Conclusion) -> Entry:

@@ -4,52 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import takewhile
-from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from gateway.adapters.keyring import Keyring
-from gateway.adapters.ledger.among import among
 from gateway.adapters.ledger.concluding import NOTHING, conclude
 from gateway.adapters.ledger.database import Database, plan_anew
 from gateway.adapters.ledger.graveyard import Death, bury
 from gateway.adapters.ledger.happenings import died, held_deliveries
 from gateway.adapters.ledger.journal import Journal
-from gateway.adapters.ledger.lending import load, sizes, within
+from gateway.adapters.ledger.leasing import Doom, Wanted, lend
 from gateway.adapters.ledger.order import lock, settle, stuck
-from gateway.adapters.ledger.restricted import is_restricted
 from gateway.adapters.ledger.tables import (
     GESTRAND,
-    LEASES_WITHOUT_ANSWER,
     WACHT,
     delivery,
+    message,
     on_queue,
     scheduled,
+    unerased,
     unfinished,
 )
-from gateway.adapters.vault import Vault
-from gateway.delivery import Conclusion, Reason, State
+from gateway.delivery import Conclusion, State
 from gateway.message import Channel, Delivery, Oin
-
-LENT_BYTES = 64 * 1024 * 1024
-"""No more content than this is lent at once, except where one message carries more."""
-
-SUSPECT_AFTER = 2
-"""So many leases that ran out in a row are no accident: from then on it is lent alone."""
 
 _HEALED_AT_ONCE = 1_000
 _NAMED_AT_ONCE = 10_000  # a lost queue may hold more than one statement can name
-
-
-class Wanted(NamedTuple):
-    """What a courier asks for; see ``Ledger.lease``."""
-
-    now: datetime
-    until: datetime
-    limit: int
-    channels: frozenset[Channel]
-    closed: frozenset[Oin] = frozenset()
 
 
 class Delivering:
@@ -73,7 +53,7 @@ class Delivering:
         Fewer where they carry more than ``LENT_BYTES`` together; the others stay due.
         One whose lease ran out unanswered more than ``LEASES_WITHOUT_ANSWER`` times in a
         row becomes a dead letter instead: it kills whoever takes it. So does one whose
-        content cannot be opened.
+        content cannot be opened; where only its key is not here, it waits for that.
         """
         return self.turn([], now=now, until=until, limit=limit, channels=channels, closed=closed)
 
@@ -111,7 +91,7 @@ class Delivering:
             concluded = conclude(connection, conclusions) if conclusions else NOTHING
             if look or concluded.freed:
                 plan_anew(connection)
-                taken, doomed = _lend(connection, wanted, self._keyring.vault)
+                taken, doomed = lend(connection, wanted, self._keyring.vault)
             page.write(connection, concluded.entries)
         if doomed:
             self._strand_doomed(doomed, now)
@@ -151,14 +131,22 @@ class Delivering:
     ) -> int:
         """Offer again what was offered on a queue since then and never confirmed.
 
+        Not what was erased since: there is nothing left to offer.
+
         Args:
-            until: Leave alone what was offered after this.
+            until: Leave alone what was offered after this, and what needed no confirmation:
+                nobody knows whether it was taken.
         """
         lost = sa.and_(
             on_queue(delivery),
             delivery.c.ontvanger == ontvanger,
             delivery.c.offered_at >= since,
-            sa.true() if until is None else delivery.c.offered_at <= until,
+            sa.exists().where(message.c.id == delivery.c.message, unerased(message)),
+            *(
+                ()
+                if until is None
+                else (delivery.c.offered_at <= until, delivery.c.awaits_confirmation)
+            ),
         )
         count = 0
         with self._database.writing() as connection:
@@ -244,70 +232,3 @@ def _redirect(channels: Mapping[Oin, Channel]) -> sa.Update:
         leased_until=None,
         queued_at=None,
     )
-
-
-def _take(ids: Sequence[int], until: datetime) -> sa.Update:
-    ran_out = delivery.c.leased_until.is_not(None)
-    return (
-        sa.update(delivery)
-        .where(among(delivery.c.id, ids))
-        .values(
-            attempts=delivery.c.attempts + 1,
-            fence=delivery.c.fence + 1,
-            unanswered=sa.case((ran_out, delivery.c.unanswered + 1), else_=0),
-            leased_until=until,
-            due_at=until,  # a lease that runs out is due again, without a sweep
-        )
-    )
-
-
-class Doom(NamedTuple):
-    """Why a delivery may not be lent any more."""
-
-    reason: Reason
-    note: str
-
-
-_KILLER = Doom(Reason.AFLEVERLIMIET, f"onbeantwoord-{LEASES_WITHOUT_ANSWER}")
-
-
-def _lend(
-    connection: sa.Connection, wanted: Wanted, vault: Vault
-) -> tuple[list[Delivery], dict[int, Doom]]:
-    """Take what is due; what must not be taken comes back by its number."""
-    due = connection.execute(
-        sizes()
-        .add_columns(delivery.c.unanswered, delivery.c.leased_until)
-        .where(
-            scheduled(delivery),
-            delivery.c.due_at <= wanted.now,
-            among(delivery.c.channel, [each.value for each in wanted.channels]),
-            sa.not_(among(delivery.c.ontvanger, wanted.closed)),
-            sa.not_(is_restricted()),
-        )
-        .order_by(delivery.c.due_at, delivery.c.id)
-        .limit(wanted.limit)
-        .with_for_update(of=delivery, skip_locked=True)
-    ).all()
-    doomed = {
-        row.id: _KILLER
-        for row in due
-        if row.leased_until is not None and row.unanswered >= LEASES_WITHOUT_ANSWER
-    }
-    healthy = _apart([row for row in due if row.id not in doomed])
-    opened, broken = load(connection, within(healthy, LENT_BYTES), vault, taken=True)
-    if opened:
-        connection.execute(_take([row.id for row, _ in opened], wanted.until))
-    doomed.update({each.row.id: Doom(Reason.ONLEESBAAR, each.note) for each in broken})
-    return [each for _, each in opened], doomed
-
-
-def _apart(rows: Sequence[Any]) -> Sequence[Any]:
-    """The first of these up to one whose leases keep running out; that one goes alone.
-
-    It may be what kills its worker, and what was lent with it would strand with it.
-    """
-    sound = list(
-        takewhile(lambda row: row.leased_until is None or row.unanswered < SUSPECT_AFTER, rows)
-    )
-    return sound or rows[:1]

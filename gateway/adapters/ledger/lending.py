@@ -73,11 +73,19 @@ def within(rows: Sequence[Any], budget: int) -> list[int]:
     ]
 
 
+NO_KEY = "sleutel-ontbreekt"
+
+
 class Broken(NamedTuple):
     """A delivery whose content cannot be opened, and a closed word that says why."""
 
     row: Any
     note: str
+
+    @property
+    def lacks_key(self) -> bool:
+        """Nothing is wrong with it: the key that opens it is not in this process."""
+        return self.note == NO_KEY
 
 
 def load(
@@ -102,7 +110,7 @@ def open_all(
             key = data_key(vault, row)
             canonical = whole(key, CANONICAL, row.canonical, partial(apart.of, row.message))
         except VaultKeyMissing:
-            broken.append(Broken(row, "sleutel-ontbreekt"))
+            broken.append(Broken(row, NO_KEY))
         except SealBroken:
             broken.append(Broken(row, "zegel-verbroken"))
         else:
