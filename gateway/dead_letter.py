@@ -72,7 +72,7 @@ class Stranding:
     Attributes:
         note: Closed technical word of the broker, or the code of a Foutbericht by which the
             recipient says why; the latter counts for more, whichever comes first.
-        garbage: The raw bytes, only where no delivery could be recognised.
+        garbage: The raw bytes, kept where the ledger knows no such delivery.
         ontvanger: Who says so; where given, somebody else's delivery is left alone.
     """
 

@@ -157,6 +157,18 @@ def test_what_the_broker_gives_back_under_an_unknown_id_is_kept(ledger: SqlLedge
     assert ledger.garbage(letter.id) == a_submission(99).delivery_id.encode()
 
 
+def test_what_the_broker_gives_back_of_a_delivery_that_was_lost_here_is_kept_whole(
+    ledger: SqlLedger,
+) -> None:
+    ledger.strand(
+        [stranding(99, note="rejected", ontvanger=MUNICIPALITY, garbage=b"de laatste kopie")]
+    )
+
+    (letter,) = dead(ledger)
+    assert (letter.delivery_id, letter.reason) == (None, Reason.GEWEIGERD)
+    assert ledger.garbage(letter.id) == b"de laatste kopie"
+
+
 def test_what_a_party_says_of_an_unknown_id_is_not_kept(ledger: SqlLedger) -> None:
     ledger.strand([stranding(99, ontvanger=MUNICIPALITY)])
 

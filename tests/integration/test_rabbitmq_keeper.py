@@ -8,7 +8,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import aio_pika
@@ -165,7 +165,8 @@ async def test_a_rejected_delivery_is_a_dead_letter_within_seconds(broker: Broke
 
         await eventually(lambda: bool(ledger.kept), "the dead letter", within=5)
     expected = Stranding(delivery_id, Reason.GEWEIGERD, "rejected", NOON, ontvanger=SHV)
-    assert ledger.kept == [expected]
+    assert [replace(each, garbage=None) for each in ledger.kept] == [expected]
+    assert delivery_id.encode() in (ledger.kept[0].garbage or b""), "the last copy"
 
 
 async def test_a_delivery_on_which_the_subscriber_crashes_strands_at_the_limit(
@@ -181,7 +182,7 @@ async def test_a_delivery_on_which_the_subscriber_crashes_strands_at_the_limit(
 
         await eventually(lambda: bool(ledger.kept), "the dead letter", within=5)
     expected = Stranding(delivery_id, Reason.AFLEVERLIMIET, "delivery-limit", NOON, ontvanger=SHV)
-    assert ledger.kept == [expected]
+    assert [replace(each, garbage=None) for each in ledger.kept] == [expected]
 
 
 async def test_a_keeper_that_dies_before_the_commit_leaves_the_letter_to_the_next(
@@ -307,7 +308,7 @@ async def test_ten_thousand_of_the_same_are_one_dead_letter_within_bounded_memor
         (dead,) = book.dead_letters(DeadLetterFilter(resolved=True))
         assert (dead.delivery_id, dead.reason) == (lost.delivery_id, Reason.GEWEIGERD)
         assert book.audit() == []
-    assert set(ledger.kept) == {
+    assert {replace(each, garbage=None) for each in ledger.kept} == {
         Stranding(lost.delivery_id, Reason.GEWEIGERD, "rejected", NOON, ontvanger=SHV)
     }
     assert len(ledger.kept) == ledger.asked, "what waits together is kept as one"

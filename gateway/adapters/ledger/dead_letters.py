@@ -69,7 +69,7 @@ class DeadLetters:
             known = {row.delivery_id for row in rows}
             unknown = [each for each in strandings if each.delivery_id not in known]
             _keep_garbage(
-                connection, [each for each in unknown if each.ontvanger is None], self._keyring
+                connection, [each for each in unknown if not each.explained], self._keyring
             )
             page.write(connection, died(rows, deaths))
 

@@ -62,8 +62,11 @@ def stranding(letter: Letter, at: datetime) -> Stranding | None:
         and UUID.fullmatch(delivery_id)
     ):
         note = death.reason.replace("_", "-")
-        recipient = Oin(death.queue.removeprefix("partij."))
-        return Stranding(delivery_id, REASONS[death.reason], note, at, ontvanger=recipient)
+        recipient, raw = (
+            Oin(death.queue.removeprefix("partij.")),
+            letter.body[:LARGEST_GARBAGE_BYTES],
+        )
+        return Stranding(delivery_id, REASONS[death.reason], note, at, raw, recipient)
     return _garbage(letter, Reason.ONLEESBAAR, "onbekend", at)
 
 
