@@ -43,7 +43,7 @@ class Terms:
         content: After it was confirmed or given up.
         attachments: Likewise; not longer than the content.
         undelivered: After it was recorded.
-        metadata: After it was recorded.
+        metadata: After it was recorded, and after the last that was signed about it.
     """
 
     content: timedelta

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -294,3 +295,43 @@ def test_what_was_erased_is_not_in_the_file_any_more(tmp_path: Path, migrated_fi
 
     left = b"".join(each.read_bytes() for each in tmp_path.iterdir())
     assert not [each for each in sealed if each[:24] in left]
+
+
+def test_what_needed_no_confirmation_leaves_the_postbus_with_its_content(
+    ledger: SqlLedger,
+) -> None:
+    to_postbus = admitting(Channel.POSTBUS, awaits_confirmation=False)
+    ledger.record(strangers_to_each_other(2), to_postbus, NOON)
+    swept(ledger, CONTENT_GOES)
+    (new,) = strangers_to_each_other(1, first=3)
+    ledger.record([new], to_postbus, CONTENT_GOES)
+
+    page = ledger.postbus(MUNICIPALITY, limit=2)
+    names = ledger.postbus(MUNICIPALITY, limit=2, budget=None)
+
+    assert [each.id for _, each in page] == [new.delivery_id]
+    assert [each.id for _, each in names] == [new.delivery_id]
+
+
+def test_nothing_is_forgotten_before_what_was_signed_last_about_it_is_as_old(
+    tmp_path: Path, migrated_file: Path
+) -> None:
+    file = shutil.copy(migrated_file, tmp_path / "ledger.db")
+    now = NOON
+    ledger = open_ledger(f"sqlite:///{file}", a_keyring(), clock=lambda: now)
+    sent = a_submission()
+    ledger.record([sent], admitting(Channel.POSTBUS), now)
+    now += 20 * DAY
+    ledger.confirm(MUNICIPALITY, [sent.delivery_id], now)
+    now += 31 * DAY
+    swept(ledger, now)
+
+    now = NOON + 2_557 * DAY
+    early = ledger.forget(TERMS, {}, now=now, limit=9)
+    audited = ledger.audit()
+    now += 20 * DAY
+    in_time = ledger.forget(TERMS, {}, now=now, limit=9)
+
+    assert (early.counts, audited) == ({}, [])
+    assert (sum(in_time.counts.values()), ledger.audit()) == (1, [])
+    ledger.close()

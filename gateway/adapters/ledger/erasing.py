@@ -17,6 +17,7 @@ from gateway.adapters.ledger.journal import Entry
 from gateway.adapters.ledger.tables import (
     attachment,
     attempt,
+    checkpoint,
     conversation,
     dead_letter,
     delivery,
@@ -118,6 +119,17 @@ def erased_on_request(row: Any, kenmerk: str, now: datetime) -> Entry:
 def went_on_request() -> sa.ColumnElement[bool]:
     """Whether it is signed that the content of a message went on request."""
     return sa.exists().where(evidence.c.message == message.c.id, evidence.c.soort == ERASED)
+
+
+def last_signed() -> sa.ScalarSelect[datetime]:
+    """When something of a message was signed for the last time."""
+    signed = sa.and_(evidence.c.log == checkpoint.c.log, evidence.c.number == checkpoint.c.number)
+    return (
+        sa.select(sa.func.max(checkpoint.c.at))
+        .join_from(evidence, checkpoint, signed)
+        .where(evidence.c.message == message.c.id)
+        .scalar_subquery()
+    )
 
 
 def delete(connection: sa.Connection, rows: Sequence[Any]) -> None:

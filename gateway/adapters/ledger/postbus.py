@@ -28,7 +28,7 @@ from gateway.adapters.ledger.order import lock, settle
 from gateway.adapters.ledger.receipts import proofs_of, receipt_of
 from gateway.adapters.ledger.restricted import is_restricted
 from gateway.adapters.ledger.sealing import ORIGINAL, Attachments, data_key, whole
-from gateway.adapters.ledger.tables import POSTBUS, delivery, in_postbus, message
+from gateway.adapters.ledger.tables import POSTBUS, delivery, in_postbus, message, unerased
 from gateway.adapters.vault import SealBroken
 from gateway.delivery import Reason, State
 from gateway.dossier import MessageView, Original
@@ -59,25 +59,21 @@ class Postbus:
         what had to wait for another channel: start again at 0 to see all.
         """
         with self._database.reading() as connection:
-            query = lent(content=False) if budget is None else sizes()
-            rows: Sequence[Any] = connection.execute(
-                query.where(
-                    in_postbus(delivery),
-                    delivery.c.ontvanger == ontvanger,
-                    delivery.c.id > after,
-                    sa.not_(is_restricted()),
-                )
-                # Within a conversation this is the order of the volgnummers, because both
-                # are given out while the conversation is locked.
-                .order_by(delivery.c.id)
-                .limit(limit)
-            ).all()
-            if budget is None:
-                return [(row.id, as_delivery(row)) for row in rows]
-            found, broken = load(connection, within(rows, budget), self._keyring.vault)
-        for each in broken:
-            log.error("seal.broken", extra={"delivery_id": each.row.delivery_id, "why": each.note})
-        return [(row.id, opened) for row, opened in found]
+            while True:
+                ready = _ready(sizes() if budget is not None else lent(content=False), ontvanger)
+                rows: Sequence[Any] = connection.execute(
+                    ready.where(delivery.c.id > after).limit(limit)
+                ).all()
+                if budget is None:
+                    return [(row.id, as_delivery(row)) for row in rows]
+                looked = within(rows, budget)
+                found, broken = load(connection, looked, self._keyring.vault)
+                for each in broken:
+                    told = {"delivery_id": each.row.delivery_id, "note": each.note}
+                    log.error("seal.broken", extra=told)
+                if found or not looked:
+                    return [(row.id, opened) for row, opened in found]
+                after = looked[-1]  # an empty page would say that there is no more
 
     def postbus_item(self, ontvanger: Oin, delivery_id: str) -> Delivery | None:
         """One delivery that this recipient may fetch (confirmed ones too, while kept).
@@ -180,6 +176,18 @@ class Postbus:
                 return None
             proof = proofs_of(connection, [row.id]).get(row.id)
         return as_view(row, receipt_of(row.receipt, row.original_sha256, proof))
+
+
+def _ready(query: sa.Select[Any], ontvanger: Oin) -> sa.Select[Any]:
+    return query.where(
+        in_postbus(delivery),
+        # what needs no confirmation stays offered when its content is gone
+        unerased(message),
+        delivery.c.ontvanger == ontvanger,
+        sa.not_(is_restricted()),
+        # Within a conversation this is the order of the volgnummers, because both are given
+        # out while the conversation is locked.
+    ).order_by(delivery.c.id)
 
 
 def seen_by(
