@@ -13,6 +13,7 @@ from typing import NamedTuple
 from gateway.adapters import certificates
 from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.ledger import SqlLedger
+from gateway.adapters.ledger.timing import conversation_of
 from gateway.adapters.ledger.writer import Writer
 from gateway.calendar import AMSTERDAM
 from gateway.errors import Fault, LedgerUnavailable, Overloaded
@@ -61,7 +62,7 @@ class Caught(NamedTuple):
 
     Attributes:
         done: In how many conversations and deliveries something was looked at.
-        passed: How many were left for the next look, since our rules failed on them.
+        passed: How many were left for the next look, since our rules failed on them; mergers too.
     """
 
     done: int
@@ -74,13 +75,14 @@ async def catch_up(
     """Do all that is due now. What our rules fail on holds up nothing else; mergers come last.
 
     Raises:
-        Fault: the ledger did not answer, or a merger cannot be done; the next time goes on.
+        Fault: the ledger did not answer; the next time goes on.
     """
     done = passed = 0
     for work in (ledger.follow, ledger.due_terms, ledger.notices):
         caught = await _worked_off(writer, partial(work, courses), clock)
         done, passed = done + caught.done, passed + caught.passed
-    return Caught(done + await _succeed(writer, ledger, courses.directory(), clock), passed)
+    moved = await _succeed(writer, ledger, courses.directory(), clock)
+    return Caught(done + moved.done, passed + moved.passed)
 
 
 async def _worked_off(
@@ -103,7 +105,8 @@ async def _worked_off(
             raise
         except Exception as bug:  # noqa: BLE001 - the rules of one conversation must not stop all
             if size == 1:
-                log.error("clock.passed_over", extra={"fault": type(bug).__name__})  # noqa: TRY400
+                told = {"fault": type(bug).__name__, "place": conversation_of(bug)}
+                log.error("clock.passed_over", extra=told)  # noqa: TRY400
                 passed += 1
             else:
                 alone = AT_ONCE
@@ -116,9 +119,9 @@ async def _worked_off(
 
 async def _succeed(
     writer: Writer, ledger: SqlLedger, directory: Directory, clock: Callable[[], datetime]
-) -> int:
+) -> Caught:
     """Move what belongs to parties that merged into another by now."""
-    count = 0
+    count = failed = 0
     today = clock().astimezone(AMSTERDAM).date()
     for each in directory.successions:
         to = directory.parties.get(successor(each.van, today, directory))
@@ -126,7 +129,14 @@ async def _succeed(
             continue
         move = partial(ledger.succeed, each.van, to.oin, to.channel, limit=AT_ONCE)
         after = 0
-        while after := await writer.run(partial(move, at=clock(), after=after)):
-            count += 1
-            await asyncio.sleep(BREATH_SECONDS)
-    return count
+        try:
+            while after := await writer.run(partial(move, at=clock(), after=after)):
+                count += 1
+                await asyncio.sleep(BREATH_SECONDS)
+        except (LedgerUnavailable, Overloaded):
+            raise
+        except Exception as bug:  # noqa: BLE001 - one merger must not hold up the others
+            told = {"fault": type(bug).__name__, "oin": each.van}
+            log.error("clock.merger_passed_over", extra=told)  # noqa: TRY400
+            failed += 1
+    return Caught(count, failed)

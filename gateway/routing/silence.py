@@ -36,6 +36,8 @@ class Asked:
     Attributes:
         stand: Of its conversation, as the rules wrote it.
         term: How long its recipient has, as the rules write it; None without a term.
+        withheld_since: Since when, first, the gateway hid it from its recipient, who had not
+            collected it (GDPR art. 18); None where it never did.
         answers: Who recorded what in answer, by its number; also where it was taken back.
     """
 
@@ -48,6 +50,7 @@ class Asked:
     available_at: datetime | None = None
     collected_at: datetime | None = None
     confirmed_at: datetime | None = None
+    withheld_since: datetime | None = None
     answers: Mapping[str, Oin] = field(default_factory=dict)
 
 
@@ -83,9 +86,11 @@ def stated(asked: Asked, request: Request, at: datetime, book: TermBook) -> Json
     termijn = stand.termijn(asked.bericht.referentienummer)
     if asked.term is None:
         raise Refusal(Code.VERZOEK_ONGELDIG, _no_term())
-    silent = _was_available(asked, termijn)
+    there = _was_available(asked, termijn)
     until = at - SETTLED
-    last = _last_day(asked, asked.term, termijn if silent else None, book)
+    last = _last_day(asked, asked.term, termijn if there else None, book)
+    hidden = asked.withheld_since is not None and asked.withheld_since < ends_at(last)
+    silent = there and not hidden
     if until < ends_at(last):
         raise Refusal(Code.TERMIJN_LOOPT_NOG, _still_runs(last))
     _as_wanted(request.soort, silent=silent)

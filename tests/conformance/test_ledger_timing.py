@@ -14,17 +14,29 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from fixtures.world import PUBLIEKE_SE, SE, SHV
+from fixtures.world import GATEWAY, PUBLIEKE_SE, SE, SHV
 from gateway.adapters.ledger.ledger import SqlLedger
-from gateway.adapters.ledger.tables import conversation
+from gateway.adapters.ledger.tables import conversation, restriction
 from gateway.adapters.ledger.writer import Writer
 from gateway.adapters.timekeeping import catch_up
 from gateway.calendar import AMSTERDAM
 from gateway.delivery import Answer, State
 from gateway.message import Channel
+from gateway.routing.access import Access
+from gateway.routing.silence import Request, stated
 from gateway.routing.stand import Status
 from tests.conformance.delivering import at_once
-from tests.conformance.timed import ESTIMATE, MONDAY, NO, Timed, Told, a_directory, merged
+from tests.conformance.submissions import a_uuid
+from tests.conformance.timed import (
+    ESTIMATE,
+    MONDAY,
+    NO,
+    THREAD,
+    Timed,
+    Told,
+    a_directory,
+    merged,
+)
 
 DAY = timedelta(days=1)
 HALF = datetime(2026, 3, 9, 9, tzinfo=AMSTERDAM)
@@ -504,3 +516,79 @@ def test_a_term_that_would_begin_now_is_foreseen_with_all_that_follows(ledger: S
     assert {each.tot_en_met for each in foreseen} == {LAST_DAY}
     with timed.ledger._database.reading() as connection:
         assert connection.scalar(sa.select(conversation.c.next_term)) is None
+
+
+# --- what is only stored --------------------------------------------------------------------------
+
+
+def restrict(ledger: SqlLedger, since: datetime, until: datetime | None = None) -> None:
+    """Every conversation is only stored, or was."""
+    with ledger._database.writing() as connection:
+        connection.execute(sa.delete(restriction))
+        connection.execute(
+            sa.insert(restriction),
+            [
+                {
+                    "conversation": number,
+                    "since": since,
+                    "ground": "BEZWAAR",
+                    "kenmerk": "een",
+                    "until": until,
+                    "lifted_by": until and "ander",
+                }
+                for number in connection.scalars(sa.select(conversation.c.id)).all()
+            ],
+        )
+
+
+def test_what_the_gateway_itself_hides_nobody_is_told_to_have_left_lying(timed: Timed) -> None:
+    timed.say("Saldoverzoek")
+    timed.work()
+    restrict(timed.ledger, timed.now)
+    start, due = timed.now, timed.now + timedelta(days=10)
+
+    timed.until(due)
+    coming = list(timed.ledger.foreseen(timed.rules, due, due))
+    during = timed.told()
+    restrict(timed.ledger, start, due)
+    timed.work()
+
+    assert (coming, during) == ([], [])
+    assert [each.soort for each in timed.told()] != []
+
+
+def test_no_statement_says_that_a_question_lay_ready_while_it_was_hidden(timed: Timed) -> None:
+    question = timed.say("Saldoverzoek")
+    timed.work()
+    restrict(timed.ledger, timed.now + DAY, timed.now + 14 * DAY)
+    timed.until(timed.now + 60 * DAY)
+
+    hidden = seen_by_the_rules(timed, question)
+    restrict(timed.ledger, timed.now - DAY, timed.now)
+    after = seen_by_the_rules(timed, question)
+
+    assert (hidden, after) == ("NIET_BEREIKBAAR", "GEEN_REACTIE")
+
+
+def test_what_was_collected_before_it_was_hidden_lay_ready(timed: Timed) -> None:
+    question = timed.say("Saldoverzoek")
+    timed.collect(question)
+    timed.work()
+    restrict(timed.ledger, timed.now + DAY, timed.now + 14 * DAY)
+    timed.until(timed.now + 60 * DAY)
+
+    assert seen_by_the_rules(timed, question) == "GEEN_REACTIE"
+
+
+def seen_by_the_rules(timed: Timed, question: str) -> str:
+    """The kind of the statement about a question that nobody answered."""
+    request = Request(SHV, Access(frozenset({SHV})), GATEWAY, a_uuid("verklaring"))
+    made = timed.ledger.state(
+        [SHV],
+        a_uuid("gesprek", THREAD),
+        question,
+        lambda asked: stated(asked, request, timed.now, timed.rules.book),
+        timed.now,
+    )
+    assert made is not None
+    return str(made["verklaringGeenReactie"]["soort"])

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from fixtures.world import SE, SHV
+from fixtures.world import OVERIGE_SHV, PUBLIEKE_SE, SE, SHV
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.adapters.ledger.tables import conversation, message
 from gateway.adapters.ledger.writer import Writer
@@ -16,8 +16,9 @@ from gateway.adapters.timekeeping import AT_ONCE, Caught, catch_up
 from gateway.delivery import Answer
 from gateway.message import Channel
 from gateway.routing.retention import read
+from tests.conformance.submissions import a_uuid
 from tests.conformance.test_ledger_timing import OVER, open_many
-from tests.conformance.timed import Timed, Told, a_directory
+from tests.conformance.timed import Timed, Told, a_directory, merged
 
 OF_A_NEWER_VERSION = '{"vorm": 99}'
 
@@ -46,6 +47,13 @@ def put(ledger: SqlLedger, number: int, stand: str) -> None:
         )
 
 
+def conversation_id(ledger: SqlLedger, number: int) -> str:
+    """How its parties call it."""
+    with ledger._database.reading() as connection:
+        query = sa.select(conversation.c.conversatie).where(conversation.c.id == number)
+        return str(connection.execute(query).scalar_one())
+
+
 def changed(ledger: SqlLedger, before: dict[int, str]) -> set[int]:
     """Conversations of which the rules remember something else now."""
     return {number for number, stand in stands(ledger).items() if stand != before[number]}
@@ -72,7 +80,7 @@ async def test_one_conversation_that_cannot_be_read_holds_up_no_term_of_another(
     assert caught == (AT_ONCE + 2, 1)
     assert len(set(timed.told()) & over(numbers)) == 2 * (AT_ONCE + 2)
     (said,) = [each for each in caplog.records if each.message == "clock.passed_over"]
-    assert said.args == ()
+    assert conversation_id(ledger, first) == vars(said)["place"]
 
     put(ledger, first, kept)
 
@@ -134,3 +142,72 @@ def with_content(ledger: SqlLedger) -> int:
     with ledger._database.reading() as connection:
         query = sa.select(sa.func.count()).select_from(message).where(here)
         return int(connection.execute(query).scalar_one())
+
+
+def test_one_conversation_that_cannot_be_read_hides_nothing_of_what_comes_in_others(
+    ledger: SqlLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    timed = Timed(ledger)
+    numbers = open_many(timed, 3)
+    timed.work()
+    first, kept = min(stands(ledger).items())
+    before = list(ledger.foreseen(timed.rules, timed.now, OVER))
+    put(ledger, first, OF_A_NEWER_VERSION)
+
+    with caplog.at_level(logging.ERROR):
+        coming = list(ledger.foreseen(timed.rules, timed.now, OVER))
+
+    lost = conversation_id(ledger, first)
+    assert coming == [each for each in before if each.conversatie != lost]
+    assert len({each.conversatie for each in coming}) == len(numbers) - 1
+    said = {vars(each)["place"] for each in caplog.records if each.message == "clock.passed_over"}
+    assert said == {lost}
+    put(ledger, first, kept)
+
+
+async def test_a_merger_that_cannot_be_done_holds_up_no_other(
+    ledger: SqlLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    timed = Timed(ledger)
+    timed.say("Saldoverzoek", SHV, SE, thread="een")
+    timed.work()
+    stuck = min(stands(ledger))
+    timed.say("Saldoverzoek", OVERIGE_SHV, PUBLIEKE_SE, thread="ander")
+    timed.work()
+    put(ledger, stuck, OF_A_NEWER_VERSION)
+    day = timed.now.date()
+    timed.directory = merged(timed.directory, SE, PUBLIEKE_SE, day)
+    timed.directory = merged(timed.directory, OVERIGE_SHV, SHV, day)
+
+    with caplog.at_level(logging.ERROR):
+        caught = await looks(timed)
+
+    (said,) = [each for each in caplog.records if each.message == "clock.merger_passed_over"]
+    assert (vars(said)["oin"], caught.passed) == (SE, 1)
+    assert parties_of(ledger, "een") == {SHV, SE}
+    assert parties_of(ledger, "ander") == {SHV, PUBLIEKE_SE}
+
+
+async def test_two_parties_that_merge_keep_what_they_said_to_each_other(ledger: SqlLedger) -> None:
+    timed = Timed(ledger)
+    question = timed.say("Saldoverzoek", SHV, SE, thread="een")
+    timed.say("SaldoverzoekAntwoord", SE, SHV, cross=question, thread="een")
+    timed.say("Saldoverzoek", OVERIGE_SHV, SE, thread="ander")
+    timed.directory = merged(timed.directory, SE, SHV, timed.now.date())
+
+    caught = await looks(timed)
+
+    assert caught.passed == 0
+    assert parties_of(ledger, "een") == {SHV, SE}
+    assert parties_of(ledger, "ander") == {OVERIGE_SHV, SHV}
+
+
+def parties_of(ledger: SqlLedger, thread: str) -> set[str]:
+    """Between whom a conversation is, apart from the gateway's own."""
+    c = conversation.c
+    query = sa.select(c.party_a, c.party_b).where(
+        c.conversatie == a_uuid("gesprek", thread), c.stand.is_not(None)
+    )
+    with ledger._database.reading() as connection:
+        (row,) = connection.execute(query).all()
+    return {row.party_a, row.party_b}

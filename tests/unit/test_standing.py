@@ -295,6 +295,21 @@ def test_a_question_that_was_not_available_was_not_reached(
 
 
 @pytest.mark.parametrize(
+    ("since", "soort"),
+    [(NOW - timedelta(days=40), "NIET_BEREIKBAAR"), (NOW - timedelta(minutes=1), "GEEN_REACTIE")],
+    ids=["during the term", "after it"],
+)
+def test_a_question_that_was_hidden_did_not_lie_ready_all_the_term(
+    since: datetime, soort: str
+) -> None:
+    asked = standing(stand(termijnen=(term(),)), withheld_since=since)
+
+    made = state(asked)
+
+    assert (made["soort"], made["termijnTotEnMet"]) == (soort, "2026-04-15")
+
+
+@pytest.mark.parametrize(
     ("asked", "code", "rule"),
     [
         (asked_for(Status.BEANTWOORD, OTHER), Code.VRAAG_AL_BEANTWOORD, "BEANTWOORD_DOOR"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -21,9 +22,13 @@ from gateway.adapters.ledger.tables import (
 from gateway.adapters.ledger.timing import fate_of, fates, told_of
 from gateway.delivery import State
 from gateway.message import Oin
-from gateway.routing.course import Courses
+from gateway.routing.course import Courses, Told
 from gateway.routing.foreseen import Anders, Coming, coming
 from gateway.routing.stand import read
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 PORTION = 500
 
@@ -36,7 +41,8 @@ class Foreseeing:
     def foreseen(self, rules: Courses, now: datetime, until: datetime) -> Iterator[Coming]:
         """Everything that the clock will do up to and with an instant, in no order.
 
-        As it is known now: of conversations that only are stored nothing is told.
+        As it is known now: of conversations that only are stored nothing is told. Nor of those
+        that our rules fail on: that is logged, and the others are told.
         """
         followed: dict[int, str] = {}
         yield from self._followed(rules, now, until, followed)
@@ -44,7 +50,7 @@ class Foreseeing:
         for portion in self._due(until):
             for row in portion:
                 if row.id not in followed:
-                    yield from coming(read(row.stand), row.conversatie, now, until, rules)
+                    yield from _read(row.conversatie, row.stand, rules, now, until)
 
     def _followed(
         self, rules: Courses, now: datetime, until: datetime, stands: dict[int, str]
@@ -61,7 +67,7 @@ class Foreseeing:
                 if row.conversation not in kept:
                     continue
                 stand = stands.get(row.conversation, kept[row.conversation])
-                told = told_of(rules, stand, row, now)
+                told = _told(rules, stand, row, now)
                 if told.course is not None:
                     stands[row.conversation] = told.course.stand
                     names[row.conversation] = row.conversatie
@@ -69,13 +75,13 @@ class Foreseeing:
                     last = None if told.says else told.tot_en_met
                     yield _of(row, _WHAT.get(State(row.state), Anders.BEGINT), now, last)
         for number, stand_ in stands.items():
-            yield from coming(read(stand_), names[number], now, until, rules)
+            yield from _read(names[number], stand_, rules, now, until)
 
     def _notices(self, rules: Courses, now: datetime, until: datetime) -> Iterator[Coming]:
         late = sa.and_(uncollected(delivery), delivery.c.notice_at <= until)
         for portion in self._fates(late, delivery.c.notice_at):
             for row in portion:
-                if rules.not_collected(fate_of(row, now)):
+                if _not_collected(rules, row, now):
                     at = max(row.notice_at, min(now, until))
                     yield _of(row, Anders.NIET_OPGEHAALD, at, None)
 
@@ -128,6 +134,34 @@ class Foreseeing:
             if len(rows) < PORTION:
                 return
             after = rows[-1].next_term, rows[-1].id
+
+
+def _read(
+    conversatie: str, stand: str, rules: Courses, now: datetime, until: datetime
+) -> Sequence[Coming]:
+    return _asked(
+        conversatie, lambda: list(coming(read(stand), conversatie, now, until, rules)), failing=[]
+    )
+
+
+def _told(rules: Courses, stand: str | None, row: Any, now: datetime) -> Told:
+    return _asked(row.conversatie, lambda: told_of(rules, stand, row, now), failing=Told(None))
+
+
+def _not_collected(rules: Courses, row: Any, now: datetime) -> bool:
+    return _asked(
+        row.conversatie, lambda: bool(rules.not_collected(fate_of(row, now))), failing=False
+    )
+
+
+def _asked(conversatie: str, rules: Callable[[], T], *, failing: T) -> T:
+    """What our rules say of a conversation; one on which they fail must not hide all others."""
+    try:
+        return rules()
+    except Exception as bug:  # noqa: BLE001 - whatever the rules raise
+        told = {"fault": type(bug).__name__, "place": conversatie}
+        log.error("clock.passed_over", extra=told)  # noqa: TRY400
+        return failing
 
 
 _WHAT = {State.GESTRAND: Anders.NIET_AFGELEVERD, State.VERWORPEN: Anders.VERVALLEN}

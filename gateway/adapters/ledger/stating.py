@@ -19,7 +19,7 @@ from gateway.adapters.ledger.gesprekken import told_of
 from gateway.adapters.ledger.happenings import happened
 from gateway.adapters.ledger.journal import Journal
 from gateway.adapters.ledger.order import lock
-from gateway.adapters.ledger.tables import conversation, delivery, message
+from gateway.adapters.ledger.tables import POSTBUS, conversation, delivery, message, restriction
 from gateway.delivery import State
 from gateway.message import Json, Oin, canonical_form
 from gateway.replies import About
@@ -64,6 +64,7 @@ class Stating:
                     conversation.c.stand,
                     *(message.c[name] for name in _ABOUT),
                     message.c.recorded_at.label("accepted_at"),
+                    _withheld_since().label("withheld_since"),
                 ).where(question)
             ).first()
             if row is None:
@@ -93,6 +94,23 @@ def _question(*columns: Any) -> sa.Select[Any]:
     )
 
 
+def _withheld_since() -> sa.ScalarSelect[datetime]:
+    """Since when a postbus first hid the question, which nobody had collected by then."""
+    return (
+        sa.select(sa.func.min(restriction.c.since))
+        .where(
+            restriction.c.conversation == delivery.c.conversation,
+            delivery.c.channel == POSTBUS,
+            sa.or_(restriction.c.until.is_(None), restriction.c.until > delivery.c.offered_at),
+            sa.or_(
+                delivery.c.collected_at.is_(None), delivery.c.collected_at > restriction.c.since
+            ),
+        )
+        .correlate(delivery)
+        .scalar_subquery()
+    )
+
+
 def _asked(connection: sa.Connection, row: Any, conversatie: str) -> Asked:
     answers = connection.execute(
         sa.select(message.c.referentienummer, message.c.afzender, message.c.soort)
@@ -115,6 +133,7 @@ def _asked(connection: sa.Connection, row: Any, conversatie: str) -> Asked:
         available_at=row.offered_at,
         collected_at=row.collected_at,
         confirmed_at=row.confirmed_at,
+        withheld_since=row.withheld_since,
         answers={
             each.referentienummer: Oin(each.afzender)
             for each in answers

@@ -6,7 +6,7 @@ sender named (process.md 2, rechtsopvolging).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -35,8 +35,8 @@ class Succession:
     ) -> int:
         """Move the next conversations of a party to the one that it merged into.
 
-        A conversation of that id that the new party has with the same other party is left as
-        it is, and so is the old one.
+        Where the new party has a conversation of that id with the same other party, or is that
+        other party, both are left as they are.
 
         Args:
             channel: How the new party gets what the old one did not collect.
@@ -61,8 +61,8 @@ class Succession:
             rows = connection.execute(
                 sa.select(conversation).where(among(conversation.c.id, held), of_old)
             ).all()
-            taken = _taken(connection, rows, old, new)
-            moves = [self._moved(row, old, new) for row in rows if row.id not in taken]
+            stays = _stays(connection, rows, old, new)
+            moves = [self._moved(row, old, new) for row in rows if row.id not in stays]
             bulk.update(connection, conversation, moves)
             _redirect(connection, [each["id"] for each in moves], (old, new), channel, at)
         return max(found, default=0)
@@ -89,20 +89,21 @@ class Succession:
         }
 
 
-def _taken(
-    connection: sa.Connection, rows: Sequence[Any], old: Oin, new: Oin
-) -> Mapping[int, Pair]:
-    """Those of which the new party has a conversation of its own."""
+def _stays(connection: sa.Connection, rows: Sequence[Any], old: Oin, new: Oin) -> frozenset[int]:
+    """Those that the new party has itself, and those between it and the old one."""
     names = {row.conversatie for row in rows}
     if not names:
-        return {}
+        return frozenset()
     there = {
         _pair(row)
         for row in connection.execute(
             sa.select(conversation).where(among(conversation.c.conversatie, names))
         )
     }
-    return {row.id: pair for row in rows if (pair := _after(row, old, new)) in there}
+    after = {row.id: _after(row, old, new) for row in rows}
+    return frozenset(
+        number for number, pair in after.items() if pair in there or pair.party_a == pair.party_b
+    )
 
 
 def _redirect(

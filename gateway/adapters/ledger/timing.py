@@ -11,6 +11,7 @@ could not do and leaves alone for now.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
@@ -77,7 +78,8 @@ class Timing:
                 mine = conversations[_pair(row)]
                 if mine.stand is None or mine.next_term is None or mine.next_term > now:
                     continue
-                told = rules.due(mine.stand, row.conversatie, now)
+                with _naming(row):
+                    told = rules.due(mine.stand, row.conversatie, now)
                 if told.course is not None:
                     mine.follow(told.course, now)
                 says += told.says
@@ -103,7 +105,8 @@ class Timing:
             followed = []
             for row in rows:
                 mine = conversations[_pair(row)]
-                told = told_of(rules, mine.stand, row, now)
+                with _naming(row):
+                    told = told_of(rules, mine.stand, row, now)
                 if told.course is not None and mine.stand is not None:
                     mine.follow(told.course, now)
                 says += told.says
@@ -130,7 +133,10 @@ class Timing:
             conversations = self._hold(connection, [_pair(row) for row in found])
             again = fates(among(delivery.c.id, [row.delivery for row in found]))
             rows = connection.execute(again.where(late)).all() if found else []
-            says = [said for row in rows for said in rules.not_collected(fate_of(row, now))]
+            says: list[Admitted] = []
+            for row in rows:
+                with _naming(row):
+                    says += rules.not_collected(fate_of(row, now))
             bulk.update(
                 connection, delivery, [{"id": row.delivery, "notice_at": None} for row in rows]
             )
@@ -160,6 +166,21 @@ class Timing:
         raise LedgerUnavailable("others keep beginning the same conversations")
 
 
+@contextmanager
+def _naming(row: Any) -> Iterator[None]:
+    """Have what our rules raise say on which conversation they did (``conversation_of``)."""
+    try:
+        yield
+    except Exception as bug:
+        bug.add_note(row.conversatie)
+        raise
+
+
+def conversation_of(bug: Exception) -> str:
+    """On which conversation our rules raised this; empty where that is not known."""
+    return "".join(getattr(bug, "__notes__", ()))
+
+
 def due_now(now: datetime, limit: int, passed: int = 0) -> sa.Select[int]:
     """Numbers of the conversations in which something is due, the longest due first.
 
@@ -187,7 +208,10 @@ def _rows_of(connection: sa.Connection, numbers: Sequence[int]) -> Sequence[Any]
 
 
 def fates(which: sa.ColumnElement[bool], order: sa.Column[Any] = delivery.c.id) -> sa.Select[Any]:
-    """What became of these deliveries, with their messages and conversations."""
+    """What became of these deliveries, with their messages and conversations.
+
+    Not where a conversation is only stored: what its parties do not see, nobody can do late.
+    """
     return (
         sa.select(
             delivery.c.id.label("delivery"),
@@ -211,7 +235,7 @@ def fates(which: sa.ColumnElement[bool], order: sa.Column[Any] = delivery.c.id) 
         )
         .join_from(delivery, message, delivery.c.message == message.c.id)
         .join(conversation, delivery.c.conversation == conversation.c.id)
-        .where(which)
+        .where(which, sa.not_(is_restricted()))
         .order_by(order)
     )
 
