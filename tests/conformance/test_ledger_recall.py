@@ -11,8 +11,8 @@ from gateway.adapters.ledger.accepting import ENDING
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.dead_letter import DeadLetterFilter, Stranding
 from gateway.delivery import Reason, State
-from gateway.errors import Code
-from gateway.message import Channel, Oin
+from gateway.errors import Code, Refusal
+from gateway.message import Channel, Oin, Receipt
 from gateway.routing import table
 from gateway.routing.retention import read
 from gateway.routing.stand import BEEINDIGD, Status
@@ -318,6 +318,23 @@ def test_a_second_recall_of_what_nobody_saw_is_answered_the_same(ledger: SqlLedg
     assert results == ["NOOIT_OPGEHAALD"] * 2
     assert talking.happened(asked) == [NEVER]
     assert (talking.kinds_for(SE), ledger.audit()) == ([], [])
+
+
+def test_somebody_else_who_names_the_same_number_does_not_hinder_a_recall(
+    ledger: SqlLedger,
+) -> None:
+    talking = Talking(ledger)
+    asked = talking.ask()
+    change = {"ingetrokkenReferentienummer": asked}
+
+    mine, theirs = talking.record(
+        talking.made("Intrekking", SHV, SE, change=change),
+        talking.made("Intrekking", OTHER, SHV, change=change),
+    )
+
+    assert isinstance(mine, Receipt), mine
+    assert isinstance(theirs, Refusal)
+    assert talking.happened(asked) == [NEVER]
 
 
 def test_two_recalls_in_one_batch_withdraw_once(ledger: SqlLedger) -> None:

@@ -77,13 +77,17 @@ def recalled_by(
     connection: sa.Connection, fresh: Iterable[Submission], conversations: Conversations
 ) -> Recalled:
     """What the recalls among these name in their own conversations, which are held."""
-    recalls = {number: each for each in fresh if (number := _named(each)) is not None}
-    held = {conversations[pair_of(each)].id for each in recalls.values()} - {None}
+    recalls = [each for each in fresh if _named(each) is not None]
+    held = {conversations[pair_of(each)].id for each in recalls} - {None}
     if not held:
         return Recalled()
     rows = connection.execute(
         _deliveries()
-        .where(among(message.c.referentienummer, recalls), among(delivery.c.conversation, held))
+        .where(
+            # two senders may have chosen the same number
+            among(message.c.referentienummer, {_named(each) for each in recalls}),
+            among(delivery.c.conversation, held),
+        )
         .with_for_update(of=delivery)
     )
     return Recalled({Identity(row.referentienummer, row.afzender): row for row in rows})
