@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -43,7 +44,10 @@ class Work(Protocol):
         ...
 
     async def conclude(self, conclusions: Sequence[Conclusion]) -> int:
-        """Write what attempts came to, all or none; older fences are ignored."""
+        """Write what attempts came to, all or none; older fences are ignored.
+
+        Comes after every batch that was being recorded when this was called.
+        """
         ...
 
     async def turn(
@@ -331,6 +335,8 @@ class Courier:
 
     async def _finish(self) -> None:
         """Let what is under way end, and write it; leases cover what cannot be written."""
+        with suppress(Fault):  # a batch that is being recorded may still lend us something
+            await self._work.conclude([])
         while self._under_way:
             await asyncio.wait(self._under_way)
         for faults in range(1, self._pace.last_tries + 1):

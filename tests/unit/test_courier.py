@@ -134,6 +134,7 @@ class Shelf:
         self.open = asyncio.Event()
         self.open.set()
         self.bell = Bell()
+        self.recording: Callable[[], None] = lambda: None
 
     async def lease(
         self,
@@ -163,6 +164,9 @@ class Shelf:
         ]
 
     async def conclude(self, conclusions: Sequence[Conclusion]) -> int:
+        if not conclusions:
+            self.recording()
+            return 0
         self.writing += 1
         self.bell.ring()
         await self.open.wait()
@@ -787,3 +791,15 @@ async def test_one_that_has_ended_leaves_what_it_is_given_to_its_lease() -> None
         world.courier.take(lent)
 
     assert world.peers.started == []
+
+
+async def test_what_a_batch_lends_to_one_that_stops_is_delivered_before_it_ends() -> None:
+    shelf = Shelf(*deliveries(1))
+    lent = await lent_at_once(shelf)
+
+    async with a_world(shelf) as world:
+        await world.clock.idle.wait()
+        shelf.recording = lambda: world.courier.take(lent)
+        await world.stopped()
+
+    assert shelf.of(PARTY, State.BEVESTIGD) == 1

@@ -212,7 +212,9 @@ class BrokerConnection:
             if self._prepare is not None:
                 await self._prepare(channel)
             for consumer in self._consumers:
-                await consumer.attach(await self._open(connection), self._broken.set)
+                await consumer.attach(
+                    await self._open(connection), partial(self._lost, self._broken)
+                )
             self._lanes = Lanes(partial(self._open_raw, connection), self._publish_timeout)
             self.problem = ""
             self._healthy.set()
@@ -307,16 +309,19 @@ class BrokerConnection:
         It is short of disk or memory then: nobody's message is at fault, so none is tried.
         """
         reading = asyncio.create_task(connection.ready())
-        await asyncio.sleep(0)
-        if not reading.done() and not broken.is_set():
+        breaking = asyncio.create_task(broken.wait())
+        try:
+            await asyncio.sleep(0)
+            if reading.done() or broken.is_set():
+                return
             self._healthy.clear()
             self.problem = "the broker is short of disk or memory and takes nothing"
             log.warning("broker.blocked", extra={"place": self._name})
-            breaking = asyncio.create_task(broken.wait())
             await asyncio.wait({reading, breaking}, return_when=asyncio.FIRST_COMPLETED)
-            breaking.cancel()
             if not broken.is_set():
                 self.problem = ""
                 self._healthy.set()
                 log.info("broker.ready", extra={"place": self._name})
-        reading.cancel()
+        finally:
+            reading.cancel()
+            breaking.cancel()
