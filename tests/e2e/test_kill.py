@@ -165,7 +165,7 @@ async def test_a_kill_under_load_loses_nothing_and_invents_nothing(
         answered_before=len(answered),
         accepted=len(load.receipts),
         delivered=len(got.references),
-        lost=0,
+        lost=len(load.receipts.keys() - set(got.references.values())),
     )
 
 

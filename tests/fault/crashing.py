@@ -7,6 +7,7 @@ crash; a crash inside a transaction gives it up, as the end of a process does.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ from gateway.message import (
     Delivery,
     Dialect,
     Door,
+    Kind,
     Parcel,
     Receipt,
     Received,
@@ -42,6 +44,7 @@ from gateway.message import (
     as_bytes,
 )
 from gateway.pipeline import Line, accept, admission, dispatch
+from gateway.record import Outcome
 from gateway.routing.directory import EMPTY, Party
 from gateway.schemas import Catalogue
 from gateway.schemas.persons import persons_in
@@ -222,12 +225,59 @@ class Life:
         self.now += 2 * LEASE
 
 
+@dataclass
+class Together(Life):
+    """Records in one transaction what the sender has no receipt of, as the writer does in a rush.
+
+    Only that transaction is what the fuse counts.
+
+    Attributes:
+        group: What waits for that transaction.
+        recorded: What came of each of them.
+    """
+
+    group: list[Submission] = field(default_factory=list)
+    recorded: asyncio.Future[list[Outcome]] = field(default_factory=asyncio.Future)
+
+    async def live(self) -> None:
+        """Accept all at once, and deliver all there is."""
+        self.group, self.recorded = [], asyncio.Future()
+        try:
+            answers = await asyncio.gather(
+                *(accept(each, self.line) for each in self.messages.values())
+            )
+        finally:
+            self.recorded.cancel()
+        self.fuse.blows_at = 0
+        self.receipts = {
+            number: answer.document for number, answer in zip(self.messages, answers, strict=True)
+        }
+        await super().live()
+
+    async def record(self, submission: Submission) -> Receipt:
+        """Wait for the others; who comes last records them all."""
+        place = len(self.group)
+        self.group.append(submission)
+        if len(self.group) == len(self.messages):
+            with self.fuse.effect():
+                outcomes = self.ledger.record(self.group, admission(self.line), self.now)
+            self.recorded.set_result(outcomes)
+        outcome = (await self.recorded)[place]
+        assert isinstance(outcome, Receipt)
+        return outcome
+
+
 def two_messages(pki: Pki) -> dict[str, Received]:
     """Two messages of one conversation, signed, as the JSON door receives them."""
+    return a_talk(pki, SALDOVERZOEK, STATUS)
+
+
+def a_talk(pki: Pki, *kinds: Kind) -> dict[str, Received]:
+    """Messages of these kinds in one conversation, signed, as the JSON door receives them."""
     sender, conversation = pki.party(SHV), fresh()
     assert isinstance(sender.key, rsa.RSAPrivateKey)
     made = {}
-    for which in (SALDOVERZOEK, STATUS):
+    for which in kinds:
         number = fresh()
         body = as_bytes(
             document(

@@ -1,6 +1,6 @@
 """A courier that dies whenever it takes one certain delivery; run with ``-m``.
 
-    python -m tests.fault.killed_courier ADDRESS DELIVERY
+    python -m tests.fault.killed_courier ADDRESS KEYS DELIVERY
 
 Prints ``died`` before it does, and ends by itself when that delivery is a dead letter.
 """
@@ -11,11 +11,12 @@ import asyncio
 import os
 import sys
 from datetime import timedelta
+from pathlib import Path
 
-from fixtures.keyring import a_keyring
 from gateway.adapters.breaker import Breaker
 from gateway.adapters.clock import utc_now
 from gateway.adapters.courier import Courier, Pace
+from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.ledger import open_ledger
 from gateway.adapters.ledger.writer import Writer
 from gateway.adapters.ledger_work import LedgerWork
@@ -32,9 +33,9 @@ HASTE = Pace(
 """A lease of a fifth of a second, so that the next life finds it run out."""
 
 
-async def live(address: str, killer: str) -> None:
+async def live(address: str, keys: Path, killer: str) -> None:
     """Deliver until the killer is a dead letter, or until it kills."""
-    ledger = open_ledger(address, a_keyring())
+    ledger = open_ledger(address, Keyring.load(keys))
     writer = Writer(ledger, admitting(), clock=utc_now)
 
     async def dispatch(delivery: Delivery) -> Conclusion:
@@ -70,4 +71,4 @@ async def live(address: str, killer: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(live(*sys.argv[1:]))
+    asyncio.run(live(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))

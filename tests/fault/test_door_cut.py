@@ -135,11 +135,12 @@ def sockets(process: GatewayProcess) -> int:
     return count
 
 
-async def until_let_go(process: GatewayProcess, before: int) -> None:
-    """Wait until the gateway has no more sockets open than before."""
+async def until_let_go(process: GatewayProcess, before: int) -> int:
+    """Wait until the gateway has no more sockets open than before; how many more it has then."""
     await eventually(
         lambda: sockets(process) <= before, "no connection is held", within=LET_GO_WITHIN
     )
+    return max(0, sockets(process) - before)
 
 
 @pytest.fixture(scope="module")
@@ -183,8 +184,9 @@ async def test_a_request_cut_at_any_byte_is_accepted_once_when_repeated_and_none
             receipts = beside.receipts | sender.receipts
             whole = Load(town.signed, beside.doors, receipts=receipts, failed=beside.failed)
             held = await everything_holds(town, whole, taken)
-        await until_let_go(process, before)
+        held_sockets = await until_let_go(process, before)
 
+    assert held_sockets == 0
     for own, (name, toward, _, how) in zip(signed.bodies, CASES, strict=True):
         allowed = {200} if toward is Toward.CLIENT else {202} if name in UNHEARD else {200, 202}
         assert sender.statuses[own] in allowed, f"repeated after a cut {name} ({how.value})"
@@ -194,7 +196,7 @@ async def test_a_request_cut_at_any_byte_is_accepted_once_when_repeated_and_none
         cuts=len(CASES),
         new_when_repeated=first,
         known_when_repeated=known,
-        sockets_held=0,
+        sockets_held=held_sockets,
         **held.numbers,
     )
 
@@ -215,8 +217,9 @@ async def test_large_bodies_that_are_cut_leave_neither_memory_nor_a_connection(
             with_an_end = asyncio.gather(reader.read(), return_exceptions=True)
             await asyncio.wait_for(with_an_end, 30)
             writer.transport.abort()
-        await until_let_go(process, before_sockets)
+        held_sockets = await until_let_go(process, before_sockets)
         grown = resident(process.process.pid) - before_mib
 
+    assert held_sockets == 0
     assert grown < GROWTH_MIB
-    counts("large bodies cut", cuts=LARGE, sockets_held=0, grown_mib=round(grown, 1))
+    counts("large bodies cut", cuts=LARGE, sockets_held=held_sockets, grown_mib=round(grown, 1))

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 from collections import Counter
+from contextlib import closing
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -80,6 +81,8 @@ async def test_the_largest_bodies_of_strangers_at_once_take_no_more_memory_than_
     assert small.statuses == {400: 1}
     assert peak < BOUND_MIB
     assert rows(world, "SELECT count(*) FROM message") == [(0,)]
+    with closing(world.ledger()) as ledger:
+        assert ledger.audit() == []
 
 
 def with_attachments(shv: Creditor, count: int, size: int) -> bytes:
@@ -114,6 +117,8 @@ async def test_large_messages_with_attachments_at_once_are_all_taken_within_boun
     assert answers.statuses == {202: len(posts)}
     assert peak < BOUND_MIB
     assert rows(world, "SELECT count(*) FROM message") == [(len(posts),)]
+    with closing(world.ledger()) as ledger:
+        assert ledger.audit() == []
     counts(
         "large messages with attachments",
         accepted=len(posts),

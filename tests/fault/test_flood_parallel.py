@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -56,6 +57,8 @@ async def test_of_many_messages_at_once_none_gets_the_bytes_or_the_receipt_of_an
     assert originals == bodies
     assert all(str(one).count(one["referentienummer"]) > 1 for one in ready), "another's content"
     assert grown < GROWTH_MIB
+    with closing(world.ledger()) as ledger:
+        assert ledger.audit() == []
     counts(
         "at once, of different content",
         posts=MESSAGES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,10 +36,18 @@ class Told:
         self.tried: list[int] = []
         self.kept: list[int] = []
 
-    @property
-    def numbers(self) -> dict[str, int]:
-        """Messages tried and acknowledged, for the report of a test."""
-        return {"tried": SIZE * len(self.tried), "accepted": SIZE * len(self.kept), "lost": 0}
+    def numbers(self, there: Counter[int]) -> dict[str, int]:
+        """Messages tried and acknowledged, for the report of a test.
+
+        Args:
+            there: How many messages the ledger has of each batch.
+        """
+        return {
+            "tried": SIZE * len(self.tried),
+            "accepted": SIZE * len(self.kept),
+            "there": there.total(),
+            "lost": sum(SIZE - there[first] for first in self.kept),
+        }
 
     def hear(self, line: str) -> None:
         word, number = line.split()
@@ -68,8 +77,12 @@ def write_until_ended(address: str, keys: Path, told: Told, batches: int, end: E
             told.hear(line)
 
 
-def assert_whole(ledger: SqlLedger, told: Told) -> None:
-    """Everything acknowledged is there, whole, and nothing that was never tried."""
+def assert_whole(ledger: SqlLedger, told: Told) -> Counter[int]:
+    """Everything acknowledged is there, whole, and nothing that was never tried.
+
+    Returns:
+        How many messages are there of each batch.
+    """
     expected = {
         each.message.header.referentienummer: (first, each)
         for first in told.tried
@@ -88,9 +101,9 @@ def assert_whole(ledger: SqlLedger, told: Told) -> None:
         )
     }
     assert set(found) <= set(expected)
-    there = [expected[number][0] for number in found]
+    there = Counter(expected[number][0] for number in found)
     assert set(told.kept) <= set(there)
-    assert {there.count(first) for first in there} == {SIZE}  # whole batches only
+    assert set(there.values()) == {SIZE}  # whole batches only
     for number, row in found.items():
         _, submission = expected[number]
         key = data_key(ledger._keyring.vault, row)
@@ -98,6 +111,7 @@ def assert_whole(ledger: SqlLedger, told: Told) -> None:
         assert row.delivery_id == submission.delivery_id
     assert_numbered_without_gaps(ledger)
     assert ledger.audit() == []
+    return there
 
 
 def assert_numbered_without_gaps(ledger: SqlLedger) -> None:
@@ -154,8 +168,9 @@ def test_killing_the_writer_loses_nothing_that_was_acknowledged(
 
     ledger = open_ledger(address, Keyring.load(keys))
     assert_a_repeat_is_known(ledger, told)
+    there = assert_whole(ledger, told)
     ledger.close()
-    counts("writer killed", **told.numbers)
+    counts("writer killed", **told.numbers(there))
 
 
 @pytest.mark.database
@@ -171,6 +186,6 @@ def test_crashing_the_server_loses_nothing_that_was_acknowledged(
         own_postgres.start()
 
         ledger = open_ledger(address, Keyring.load(keys))
-        assert_whole(ledger, told)
+        there = assert_whole(ledger, told)
         ledger.close()
-    counts("PostgreSQL crashed under a writer", **told.numbers)
+    counts("PostgreSQL crashed under a writer", **told.numbers(there))

@@ -173,8 +173,13 @@ def test_a_storm_leaves_every_message_delivered_once_recorded_and_in_order(
 
     assert storm.trouble == []
     found = rows(one, sa.select(tables.delivery))
-    assert {row.state for row in found} <= {"bevestigd", "verworpen", "gestrand"}
-    assert all(row.released for row in found if row.state == "gestrand")
+    stuck = [
+        row
+        for row in found
+        if row.state not in {"bevestigd", "verworpen", "gestrand"}
+        or (row.state == "gestrand" and not row.released)
+    ]
+    assert stuck == []
     assert one.heal(NOON + timedelta(days=1)) == 0
     for conversation in rows(one, sa.select(tables.conversation)):
         mine = [row for row in found if row.conversation == conversation.id]
@@ -196,5 +201,5 @@ def test_a_storm_leaves_every_message_delivered_once_recorded_and_in_order(
         accepted=len(found),
         leases=len(storm.offered),
         discarded=sum(row.state == "verworpen" for row in found),
-        stuck=0,
+        stuck=len(stuck),
     )

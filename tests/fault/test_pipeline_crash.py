@@ -5,7 +5,7 @@ What an effect is, and what a crash: ``crashing.py``.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
@@ -18,12 +18,28 @@ from gateway.adapters.ledger import tables
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.dead_letter import DeadLetterFilter
 from gateway.delivery import Answer, Reason
+from gateway.dossier import MessageView
 from gateway.message import Channel
 from gateway.schemas import Catalogue
 from tests.conformance.delivering import rows
 from tests.conftest import NewWorld
 from tests.fault.conftest import Counts
-from tests.fault.crashing import IN_BETWEEN, Crash, Fuse, Life, Try, a_line, two_messages
+from tests.fault.crashing import (
+    IN_BETWEEN,
+    SALDOVERZOEK,
+    STATUS,
+    Crash,
+    Fuse,
+    Life,
+    Together,
+    Try,
+    a_line,
+    a_talk,
+    two_messages,
+)
+
+TOGETHER = ((SALDOVERZOEK, STATUS, STATUS), (SALDOVERZOEK, STATUS))
+"""What is recorded in one transaction: two conversations."""
 
 
 @pytest.fixture(params=[Channel.PUSH, Channel.QUEUE])
@@ -57,6 +73,7 @@ async def test_no_crash_loses_invents_or_reorders_a_message(
     town: World, channel: Channel, catalogue: Catalogue, when: str, counts: Counts
 ) -> None:
     line = a_line(town, catalogue)
+    accepted = 0
     for blows_at in count(1):
         messages = two_messages(town.pki)
         life = Life(town, channel, messages, line, Fuse(blows_at, when))
@@ -64,14 +81,21 @@ async def test_no_crash_loses_invents_or_reorders_a_message(
         crashed = await crashes(life)
         await go_on_after(life, crashed=crashed)
 
-        assert life.ledger.overview()["parties"] == {SE: {"bevestigd": blows_at * len(messages)}}
+        accepted += len(life.receipts)
+        standing = life.ledger.overview()["parties"]
+        assert standing == {SE: {"bevestigd": blows_at * len(messages)}}
         assert_kept_and_handed_over(life)
         assert_attempts_are_kept(life, crashed=crashed)
         assert life.ledger.dead_letters(DeadLetterFilter(resolved=True)) == []
         if not crashed:
             assert life.ledger.audit() == []  # of every life: they have one ledger
             assert blows_at > 4 * len(messages), "not every effect was an end"
-            counts(f"crash {when}, {channel}", ends=blows_at - 1, accepted=2 * blows_at, lost=0)
+            counts(
+                f"crash {when}, {channel}",
+                ends=blows_at - 1,
+                accepted=accepted,
+                lost=accepted - standing[SE]["bevestigd"],
+            )
         life.ledger.close()
         if not crashed:
             return
@@ -82,10 +106,9 @@ async def test_no_crash_loses_invents_or_reorders_a_message(
 async def test_no_crash_loses_an_attempt_that_failed_or_doubles_a_dead_letter(
     town: World, channel: Channel, catalogue: Catalogue, when: str, counts: Counts
 ) -> None:
-    if (when, channel) == (IN_BETWEEN, Channel.PUSH) and town.settings.ledger.startswith("sqlite"):
-        pytest.skip("the queue has the same transactions, but for a burial: PostgreSQL tries that")
     line = a_line(town, catalogue)
     dead: list[str] = []
+    accepted = 0
     for blows_at in count(1):
         messages = two_messages(town.pki)
         first, last = messages
@@ -102,6 +125,7 @@ async def test_no_crash_loses_an_attempt_that_failed_or_doubles_a_dead_letter(
         crashed = await crashes(life)
         await go_on_after(life, crashed=crashed)
 
+        accepted += len(life.receipts)
         standing = life.ledger.overview()["parties"][SE]
         assert standing == {"bevestigd": blows_at, "gestrand": blows_at}
         assert_kept_and_handed_over(life)
@@ -116,13 +140,65 @@ async def test_no_crash_loses_an_attempt_that_failed_or_doubles_a_dead_letter(
             counts(
                 f"crash {when}, {channel}, one late and one rejected",
                 ends=blows_at - 1,
-                accepted=2 * blows_at,
-                lost=0,
+                accepted=accepted,
+                lost=accepted - standing["bevestigd"] - len(letters),
                 dead_letters=len(letters),
             )
         life.ledger.close()
         if not crashed:
             return
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("when", ["after", IN_BETWEEN])
+async def test_of_what_is_recorded_together_a_crash_leaves_all_or_nothing(
+    town: World, channel: Channel, catalogue: Catalogue, when: str, counts: Counts
+) -> None:
+    line = a_line(town, catalogue)
+    left: Counter[int] = Counter()
+    accepted = 0
+    for blows_at in count(1):
+        talks = [a_talk(town.pki, *kinds) for kinds in TOGETHER]
+        messages = {number: each for talk in talks for number, each in talk.items()}
+        life = Together(town, channel, messages, line, Fuse(blows_at, when))
+
+        crashed = await crashes(life)
+        if crashed:
+            life.restart()
+            left[len(kept_of(life))] += 1
+            assert life.ledger.audit() == []
+            await life.live()
+
+        accepted += len(life.receipts)
+        standing = life.ledger.overview()["parties"]
+        assert standing == {SE: {"bevestigd": blows_at * len(messages)}}
+        kept = kept_of(life)
+        assert [view.receipt for view in kept] == list(life.receipts.values())
+        assert sorted(life.handed_over) == sorted(view.delivery_id for view in kept)
+        for talk in talks:
+            ids = [view.delivery_id for view in kept if view.referentienummer in talk]
+            assert [own for own in life.handed_over if own in ids] == ids
+        assert life.ledger.audit() == []  # of every life: they have one ledger
+        life.ledger.close()
+        if not crashed:
+            break
+
+    assert left == Counter({len(messages) if when == "after" else 0: blows_at - 1})
+    assert blows_at > (1 if when == "after" else len(messages)), "not every statement was an end"
+    counts(
+        f"crash {when} a commit of {len(messages)}, {channel}",
+        ends=blows_at - 1,
+        all_there=left[len(messages)],
+        none_there=left[0],
+        accepted=accepted,
+        lost=accepted - standing[SE]["bevestigd"],
+    )
+
+
+def kept_of(life: Life) -> list[MessageView]:
+    """What the ledger has of the messages of this life, in order."""
+    found = (life.ledger.message(SHV, number) for number in life.messages)
+    return [view for view in found if view]
 
 
 async def crashes(life: Life) -> bool:
@@ -145,9 +221,9 @@ async def go_on_after(life: Life, *, crashed: bool) -> None:
 
 def assert_kept_and_handed_over(life: Life) -> None:
     """Each receipt stands, and each message reached the recipient in order, one at most twice."""
-    kept = [life.ledger.message(SHV, number) for number in life.messages]
-    assert [view.receipt for view in kept if view] == list(life.receipts.values())
-    ids = [view.delivery_id for view in kept if view]
+    kept = kept_of(life)
+    assert [view.receipt for view in kept] == list(life.receipts.values())
+    ids = [view.delivery_id for view in kept]
     assert list(dict.fromkeys(life.handed_over)) == ids
     assert len(life.handed_over) <= len(ids) + 1, "more than one repeat"
 

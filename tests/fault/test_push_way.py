@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import closing
 from pathlib import Path
 
 from fixtures.parties import fresh
@@ -18,6 +19,12 @@ from tests.servers.process import free_port
 
 SLOWLY = "{ eerste_wachttijd = 2, langste_wachttijd = 2 }"
 """Few attempts: after five the endpoint would be left in peace for half a minute."""
+
+
+def evidence_verifies(scene: Scene) -> None:
+    """The evidence of all that happened, while the gateway still runs."""
+    with closing(scene.here.world.ledger()) as ledger:
+        assert ledger.audit() == []
 
 
 async def test_what_waits_for_an_endpoint_that_is_down_arrives_in_order_when_it_is_back(
@@ -53,6 +60,7 @@ async def test_what_waits_for_an_endpoint_that_is_down_arrives_in_order_when_it_
                 assert last == TAKEN
                 assert scene.attempts(second) == [TAKEN]
                 assert [own for _, own in scene.heard(endpoint)] == [first, second]
+                evidence_verifies(scene)
             counts("push, down", accepted=3, failures=len(failures), confirmed=3)
 
 
@@ -109,5 +117,6 @@ async def test_no_message_goes_over_a_connection_that_cannot_be_believed(
         broken = Attempt("onbereikbaar", "", "tls")
         assert scene.attempts(first) == [broken, broken, TAKEN]
         assert [own for _, own in scene.heard(peer)] == [first]
+        evidence_verifies(scene)
         counts("push, tls broken", accepted=1, failures=2, confirmed=1)
     await peer.leave()

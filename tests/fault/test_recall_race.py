@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -209,6 +210,8 @@ async def test_over_http_either_the_content_or_the_proof_leaves_and_never_both(
         soort for (soort,) in kept(somewhere, "SELECT soort FROM evidence WHERE entry IS NOT NULL")
     )
     assert signed["ingetrokken"] == len(withdrawn)
+    with closing(somewhere.ledger()) as ledger:
+        assert ledger.audit() == []
     assert set(outcomes) == {True, False}
     counts("ophalen en intrekken, http", taken=outcomes[True], withdrawn=outcomes[False])
 
