@@ -119,7 +119,7 @@ async def test_a_stuck_queue_of_one_party_does_not_hold_up_another(broker: Broke
         broker.url,
         name="uit",
         prepare=topology.declare,
-        publish_timeout=timedelta(seconds=0.5),
+        publish_timeout=timedelta(seconds=3),
     ) as connection:
         await connection.until_healthy()
         out = QueueOut(connection, GATEWAY)

@@ -40,6 +40,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MEBIBYTE = 1024 * 1024
 LIMIT = 10 * MEBIBYTE
+CPU_SECONDS = 4
+"""What refusing one bomb may take of a slow core; unguarded it is far more."""
 CHUNKED = "Transfer-Encoding: chunked"
 IN_SOCKETS = 16 * MEBIBYTE
 """What the kernel may hold of a body that nobody reads."""
@@ -254,7 +256,7 @@ def at_every_limit(here: Here) -> bytes:
         pytest.param(at_every_limit, "SCHEMA_ONGELDIG", id="signed, at every limit"),
     ],
 )
-async def test_an_xml_bomb_costs_less_than_a_second_and_little_memory(
+async def test_an_xml_bomb_costs_seconds_at_most_and_little_memory(
     bomb: Callable[[Here], bytes], code: str, here: Here
 ) -> None:
     body = bomb(here)
@@ -265,11 +267,11 @@ async def test_an_xml_bomb_costs_less_than_a_second_and_little_memory(
         spent = time.process_time() - began
 
     assert problem_of(answer)["code"] == code
-    assert spent < 1, spent
+    assert spent < CPU_SECONDS, spent
     assert memory() < 100 * MEBIBYTE
 
 
-async def test_a_json_bomb_costs_less_than_a_second_and_little_memory(here: Here) -> None:
+async def test_a_json_bomb_costs_seconds_at_most_and_little_memory(here: Here) -> None:
     sent = here.as_json(many_members(here))
     await here.json.authorization()
 
@@ -279,7 +281,7 @@ async def test_a_json_bomb_costs_less_than_a_second_and_little_memory(here: Here
         spent = time.process_time() - began
 
     assert problem_of(answer)["code"] == "JSON_ONGELDIG"
-    assert spent < 1, spent
+    assert spent < CPU_SECONDS, spent
     assert memory() < 200 * MEBIBYTE
 
 

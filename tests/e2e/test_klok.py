@@ -25,7 +25,8 @@ from tests.e2e.operator import operator, operator_json
 from tests.fault.gateway_process import GatewayProcess, running
 from tests.servers.party import eventually
 
-MANY = 600
+MANY = 2_500
+"""So many that saying it all takes seconds: the kill must come before the end."""
 DAY = timedelta(days=1)
 
 

@@ -19,7 +19,7 @@ from gateway.adapters.verklaring_pdf import verklaring
 from gateway.delivery import AMSTERDAM
 from gateway.message import Json, Kind
 from gateway.replies import About, verklaring_geen_reactie
-from tests.conftest import NewWorld
+from tests.conftest import CANARIES, NewWorld
 from tests.e2e.here import Here, a_notice, reference_of, started
 from tests.e2e.operator import operator
 
@@ -193,7 +193,8 @@ async def test_a_statement_needs_the_keys(case: Case) -> None:
 
 
 async def test_the_statement_does_not_know_the_client(case: Case) -> None:
+    numbers = [canary.encode() for canary in CANARIES if canary.startswith("99999")]
     for name in ("verklaring.xml", "verklaring.pdf"):
         content = (case.files / name).read_bytes()
-        assert b"99999" not in content
+        assert [number for number in numbers if number in content] == []
         assert str(datetime.now(UTC).year).encode() in content

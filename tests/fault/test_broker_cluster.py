@@ -17,7 +17,7 @@ from tests.fault.conftest import Counts
 from tests.servers.rabbitmq import Permissions
 from tests.servers.rabbitmq_cluster import Cluster, ClusterBroker, a_cluster, a_vhost
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 QUEUE = party_queue(SHV)
 GOES_ON_WITHIN = 20.0

@@ -17,7 +17,7 @@ from tests.fault.conftest import Counts
 from tests.servers.cutting_proxy import CuttingProxy, How, Toward, Where, after
 from tests.servers.rabbitmq import Broker, Permissions
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 GREETING = b"AMQP\x00\x00\x09\x01"
 FRAME_HEAD = 7

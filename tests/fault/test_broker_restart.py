@@ -18,7 +18,7 @@ from tests.fault.conftest import Counts
 from tests.servers.party import eventually
 from tests.servers.rabbitmq import Broker, Permissions, RabbitMQ
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
 
 BACK_WITHIN = 10.0
 """Seconds after which deliveries and the intake go again, once the broker answers."""
@@ -79,7 +79,7 @@ async def test_while_the_broker_is_short_accepting_goes_on_and_nobody_is_blamed(
             await eventually(lambda: unhealthy(flow), "the gateway notices")
             begun = set(flow.accepted)
             # longer than a connection that does not answer is kept: a new one is no better
-            await flow.until_accepted(500, within=60)
+            await flow.until_accepted(500, within=120)
         later = flow.accepted - begun
         back = await seconds_until(lambda: healthy(flow), "the gateway notices the end")
     await flow.settle(counts, f"broker {shortage.__name__}", healthy_after_s=back)

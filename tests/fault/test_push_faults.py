@@ -16,7 +16,7 @@ from fixtures.world import PUBLIEKE_SE
 from gateway.message import Json
 from tests.conftest import NewWorld
 from tests.fault.conftest import Counts
-from tests.fault.pushing import TAKEN, Attempt, a_scene
+from tests.fault.pushing import PATIENCE_SECONDS, TAKEN, Attempt, a_scene
 from tests.servers.cutting_proxy import How, Toward, Where
 from tests.servers.endpoint import (
     drips,
@@ -50,7 +50,7 @@ def to_mend(status: str, note: str = "") -> Attempt:
 AGAIN = {
     "slow": (sends_and_hangs(b""), later(note="timeout")),
     "slow after the head": (sends_and_hangs(OK[:-2]), later(note="timeout")),
-    "dripping": (drips(OK, 0.05), later(note="timeout")),
+    "dripping": (drips(OK, 0.2), later(note="timeout")),
     "500": (says(500), later("500")),
     "429": (says(429), later("429")),
     "503 with a body": (says(503, SOAP_FAULT), later("503")),
@@ -68,6 +68,9 @@ AGAIN = {
     "compressed": (says(200, b"\x1f\x8b", Content_Encoding="gzip"), later("200", "encoded")),
 }
 """What is tried again: how the endpoint acts, and what the ledger says of that attempt."""
+
+IMPATIENT = {"slow": 1.0, "slow after the head": 1.0, "dripping": 1.0}
+"""Where the endpoint is waited for in vain: for how many seconds. Its good answers have no more."""
 
 NEVER = {
     "soap fault": says(200, SOAP_FAULT, Content_Type="text/xml"),
@@ -93,7 +96,8 @@ async def test_a_message_that_meets_a_fault_is_brought_again_under_its_own_id_an
 ) -> None:
     act, attempted = AGAIN[fault]
     target, talk = fresh(), fresh()
-    async with a_scene(tmp_path, new_world, [act, act], target=target) as scene:
+    patience = IMPATIENT.get(fault, PATIENCE_SECONDS)
+    async with a_scene(tmp_path, new_world, [act, act], target=target, patience=patience) as scene:
         first = await scene.tell(talk=talk, reference=target)
         second = await scene.tell(talk=talk)
         aside, other = await scene.tell(), await scene.tell(PUBLIEKE_SE)

@@ -23,7 +23,7 @@ from gateway.adapters.rabbitmq.topology import (
 )
 from gateway.errors import BrokerUnavailable
 from gateway.message import Oin
-from tests.servers.party import OTHER, SHV, at_broker, depth, submit
+from tests.servers.party import OTHER, SHV, at_broker, depth, eventually, submit
 from tests.servers.rabbitmq import Broker, Permissions
 
 pytestmark = pytest.mark.broker
@@ -89,7 +89,7 @@ async def test_a_connection_that_cannot_declare_is_unhealthy_and_says_why(broker
             await connection.until_healthy(timedelta(seconds=1))
 
         assert not connection.healthy
-        assert "other arguments" in connection.problem
+        await eventually(lambda: "other arguments" in connection.problem, "it says why")
 
 
 async def test_a_party_reads_its_own_queues_and_writes_submissions(broker: Broker) -> None:

@@ -11,6 +11,10 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from fixtures.world import free_port
+
+__all__ = ["dies_with_us", "end", "free_port", "listens", "wait_until"]
+
 
 def wait_until(condition: Callable[[], bool], *, within: float, what: str) -> None:
     """Poll every 20 ms until ``condition`` holds; AssertionError after ``within`` s."""
@@ -19,14 +23,6 @@ def wait_until(condition: Callable[[], bool], *, within: float, what: str) -> No
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within} s: {what}")
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def listens(port: int) -> bool:

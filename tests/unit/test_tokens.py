@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 import time
+import timeit
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -439,10 +440,11 @@ def test_a_token_that_was_seen_costs_microseconds_and_memory_is_bounded(
     authorization = f"Bearer {granted(issuer, an_assertion(party))}"
     issuer.party_of(authorization, NOON)
 
-    start = time.perf_counter()
-    for _ in range(1000):
-        issuer.party_of(authorization, NOON)
-    assert time.perf_counter() - start < 0.05  # 50 µs each; about two on a quiet machine
+    times = timeit.repeat(
+        lambda: issuer.party_of(authorization, NOON),
+        timer=time.process_time, number=1_000, repeat=5,
+    )  # fmt: skip
+    assert min(times) / 1_000 < 50e-6  # about two; to check a signature takes more than this
 
     for number in range(10_500):
         issuer._remember(str(number).encode(), (PARTY, "0" * 64, 0.0))

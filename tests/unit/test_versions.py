@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import timeit
 from dataclasses import replace
 from pathlib import Path
@@ -471,6 +472,6 @@ def test_messages_of_the_newest_version_cost_next_to_nothing(catalogue: Catalogu
         versions_ok(message, reader, attempt)
         in_version(delivery, reader.versions, catalogue)
 
-    best = min(timeit.repeat(everything, number=1_000, repeat=7)) / 1_000
+    times = timeit.repeat(everything, timer=time.process_time, number=1_000, repeat=7)
 
-    assert best == pytest.approx(0, abs=20e-6)  # measured about 2; a loaded machine is slower
+    assert min(times) / 1_000 < 50e-6  # measured about 2; a loaded machine is slower

@@ -101,11 +101,11 @@ try:
 except Refusal:
     pass
 body = sys.stdin.buffer.read()
-before, start = highest(), time.perf_counter()
+before, start = highest(), time.process_time()
 try:
     xml.parse(body)
 except Refusal as refusal:
-    took = time.perf_counter() - start
+    took = time.process_time() - start
     print(refusal.code, took * 1000, highest() - before)
 """
 
@@ -122,5 +122,5 @@ def test_a_bomb_is_refused_in_milliseconds_with_flat_memory(name: str) -> None:
 
     code, milliseconds, kilobytes = measured.stdout.decode().split()
     assert code in {Code.XML_ONGELDIG, Code.DOCTYPE_VERBODEN}
-    assert float(milliseconds) < 250  # of a busy machine; a few on a quiet one
+    assert float(milliseconds) < 500  # of a slow core; at most twenty of a fast one
     assert int(kilobytes) < 40_000
