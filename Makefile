@@ -46,9 +46,9 @@ OTHERS := tests/unit tests/property tests/conformance tests/interop tests/e2e
 test: setup-dev ## the whole suite, with a private RabbitMQ and PostgreSQL of its own
 	@sh deploy/servers.sh
 	@mkdir -p var; export GATEWAY_TESTS_ALL=1; \
-	  nice -n 10 $(RUN) -m pytest $(OTHERS) > var/others.log 2>&1 & beside=$$!; \
+	  nice -n 10 $(RUN) -m pytest --junitxml=var/others.xml $(OTHERS) > var/others.log 2>&1 & beside=$$!; \
 	  trap "kill $$beside" INT TERM; \
-	  $(RUN) -m pytest $(BREAKING); first=$$?; \
+	  $(RUN) -m pytest --junitxml=var/breaking.xml $(BREAKING); first=$$?; \
 	  wait $$beside; second=$$?; cat var/others.log; exit $$((first | second))
 
 check: setup-dev ## format, lint, types, import contracts, generated pages

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -166,8 +166,7 @@ def counts(
 
     def tell(name: str, **numbers: float | str) -> None:
         request.config.stash.setdefault(TOLD, []).append((name, numbers))
-        for each, number in numbers.items():
-            record_property(each, number)
+        record_property(name, said(numbers))  # for tests.counted
 
     return tell
 
@@ -181,5 +180,9 @@ def pytest_terminal_summary(
     terminalreporter.section("counted under faults")
     width = max(len(name) for name, _ in told)
     for name, numbers in told:
-        said = ", ".join(f"{each.replace('_', ' ')} {number}" for each, number in numbers.items())
-        terminalreporter.write_line(f"{name:<{width}}  {said}")
+        terminalreporter.write_line(f"{name:<{width}}  {said(numbers)}")
+
+
+def said(numbers: Mapping[str, float | str]) -> str:
+    """Numbers with what they count, on one line."""
+    return ", ".join(f"{each.replace('_', ' ')} {number}" for each, number in numbers.items())
