@@ -18,8 +18,8 @@ PAGE = ROOT / "tests" / "fault" / "counted.md"
 
 HEAD = """# Counted under faults
 
-What the tests counted in one run of the suite (`make test`), on {when}: {tests} tests, {failed} failed, {skipped} skipped.
-Written by `python -m tests.counted`.
+What the tests counted in one run of the suite (`make test`), on {when}: {tests} tests, {failed}
+failed, {skipped} skipped. Written by `python -m tests.counted`.
 
 | test | what | counted |
 |---|---|---|
