@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.database import Database
-from gateway.adapters.ledger.postbus import as_original, as_view, may_fetch, seen_by
 from gateway.adapters.ledger.receipts import proof_of, proofs_of, receipt_of
 from gateway.adapters.ledger.restricted import is_restricted
 from gateway.adapters.ledger.sealing import CANONICAL, ORIGINAL, Attachments, data_key, whole
+from gateway.adapters.ledger.seeing import as_original, as_view, may_fetch, seen_by
 from gateway.adapters.ledger.tables import (
     attempt,
     checkpoint,
