@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -294,10 +294,12 @@ class Days:
 
     Attributes:
         whole: The first one is the first that there is.
+        gaps: Days between may be left out: who keeps some need not keep all.
     """
 
     verify: Verify
     whole: bool = True
+    gaps: bool = False
     last: DayClose | None = None
 
     def flaws(self, kept: KeptClose, text: bytes) -> Iterator[Flaw]:
@@ -314,7 +316,14 @@ class Days:
         if before.day == close.day:
             if before != close:
                 yield Flaw(Sort.FORK, where)
-        elif close.previous != day_close_digest(before.content()):
+        elif close.previous != day_close_digest(before.content()) and not (
+            self.gaps and _apart(before.day, close.day)
+        ):
             yield Flaw(Sort.LINK, where)
         if close.at < before.at - CLOCK_STEP:
             yield Flaw(Sort.CLOCK, where)
+
+
+def _apart(day: str, later: str) -> bool:
+    """Whether another day lies between these."""
+    return date.fromisoformat(later) - date.fromisoformat(day) > timedelta(days=1)

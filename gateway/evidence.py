@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -235,7 +235,7 @@ def proof_of(told: Json) -> Proof:
         path=tuple(bytes.fromhex(each) for each in told.get("pad", ())),
         signed=Signed(checkpoint, str(point["sleutel"]), bytes.fromhex(point["handtekening"])),
     )
-    if as_json(proof, told.get("origineelSha256")) != told:
+    if len(proof.salt) != SALT_BYTES or as_json(proof, told.get("origineelSha256")) != told:
         raise ValueError("a proof is written in one way only")
     return proof
 
@@ -303,7 +303,7 @@ def day_close_of(content: str) -> DayClose:
     """
     told = parse(content.encode())
     made = DayClose(
-        day=str(told["dag"]),
+        day=date.fromisoformat(told["dag"]).isoformat(),
         at=datetime.fromisoformat(told["tijdstip"]),
         previous=bytes.fromhex(told["vorige"]),
         heads=tuple(

@@ -43,7 +43,9 @@ NOT_PROVEN = (
     "dat de gegeven sleutels van de gateway zijn: haal ze zelf op bij GET /v1/sleutels",
 )
 
-_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, Refusal)
+GIVEN = "het gegeven origineel is het bericht dat werd aangenomen"
+
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, Refusal)
 
 
 @dataclass(slots=True)
@@ -154,7 +156,7 @@ def together(judged: Sequence[Judged]) -> Iterator[Flaw]:
     chain = Chain(lambda *_: True, whole=False)
     for signed in points:
         yield from chain.flaws(signed)
-    days = Days(lambda *_: True, whole=False)
+    days = Days(lambda *_: True, whole=False, gaps=True)
     closes = sorted((pair for each in judged for pair in each.closes), key=_by_day)
     for kept, text in closes:
         yield from days.flaws(kept, text)
@@ -191,7 +193,7 @@ def _receipt(
         f"het bericht zoals verzonden heeft sha256 {sha256}"
     )
     if original is not None:
-        _same(judged, sha256, original, "het gegeven origineel is het bericht dat werd aangenomen")
+        _same(judged, sha256, original, GIVEN)
 
 
 def _confirmed(body: Json, at: str, original: bytes | None) -> Accepted:
@@ -221,16 +223,13 @@ def _reference(body: Json) -> str:
 
 def _package(judged: Judged, document: Json, verify: Verify, original: bytes | None) -> None:
     package = document[PACKAGE]
-    receipt = {RECEIPT: package[RECEIPT]}
-    content = package["origineel"].get("inhoud")
-    body = None if content is None else base64.b64decode(content, validate=True)
-    _receipt(judged, receipt, verify, original, inside=body)
-    sha256 = str(package[RECEIPT]["bewijs"]["origineelSha256"])
-    if body is not None:
-        _same(
-            judged, sha256, body, "het origineel in het pakket is het bericht dat werd aangenomen"
-        )
-    _same_message(judged, package)
+    if not _same_message(package):
+        judged.flaws.append(Flaw(Sort.STATE, f"{judged.name}, bericht"))
+        return
+    if "gewistOp" in package["bericht"] and "bewijs" not in package[RECEIPT]:
+        judged.remarks.append(_erased(package["bericht"]))
+    else:
+        _accepted(judged, package, verify, original)
     for happened in package["gebeurtenissen"]:
         text = happened.get("vastlegging")
         if text is not None:
@@ -239,11 +238,41 @@ def _package(judged: Judged, document: Json, verify: Verify, original: bytes | N
                 _tell(judged, package["bericht"], text, proof.signed.checkpoint)
 
 
-def _same_message(judged: Judged, package: Json) -> None:
-    """The metadata beside the receipt are those of the message that it confirms."""
-    told, confirmed = package["bericht"], package[RECEIPT].get("bericht", {})
-    if any(told[name] != value for name, value in confirmed.items()):
-        judged.flaws.append(Flaw(Sort.STATE, f"{judged.name}, bericht"))
+def _accepted(judged: Judged, package: Json, verify: Verify, original: bytes | None) -> None:
+    """The receipt in a package, and the message beside it."""
+    content = package["origineel"].get("inhoud")
+    body = None if content is None else base64.b64decode(content, validate=True)
+    _receipt(judged, {RECEIPT: package[RECEIPT]}, verify, original, inside=body)
+    if body is not None:
+        sha256 = str(package[RECEIPT]["bewijs"]["origineelSha256"])
+        _same(
+            judged, sha256, body, "het origineel in het pakket is het bericht dat werd aangenomen"
+        )
+
+
+def _erased(about: Json) -> str:
+    return (
+        f"de inhoud van {about['referentienummer']} van {about['afzender']} is gewist op "
+        f"{about['gewistOp']}, en daarmee het bewijs van de aanname"
+    )
+
+
+def _same_message(package: Json) -> bool:
+    """The metadata beside the receipt are those of the message that it confirms.
+
+    Its sender too: a number is that of one message for each sender only.
+    """
+    told, receipt = package["bericht"], package[RECEIPT]
+    if "bericht" not in receipt:
+        return True
+    header = receipt["stuurgegevens"]
+    confirmed = {
+        **receipt["bericht"],
+        "afzender": header["ontvanger"]["oin"],
+        "conversatieReferentienummer": header["conversatieReferentienummer"],
+        "ontvangenOp": receipt["ontvangenOp"],
+    }
+    return all(told[name] == value for name, value in confirmed.items())
 
 
 def _tell(judged: Judged, about: Json, text: str, point: Checkpoint) -> None:
@@ -252,10 +281,12 @@ def _tell(judged: Judged, about: Json, text: str, point: Checkpoint) -> None:
     if not mine:
         judged.flaws.append(Flaw(Sort.STATE, place_of(point)))
         return
-    judged.proven.append(
-        f"{entry['soort']} op {entry['op']}, aflevering {entry['afleverId']} aan "
-        f"{entry['ontvanger']}; vastgelegd {instant(point.at)}"
+    of = (
+        f"aflevering {entry['afleverId']} aan {entry['ontvanger']}"
+        if "afleverId" in entry
+        else f"bericht {entry['referentienummer']} van {entry['afzender']}"
     )
+    judged.proven.append(f"{entry['soort']} op {entry['op']}, {of}; vastgelegd {instant(point.at)}")
 
 
 def _stands(judged: Judged, entry: bytes, proof: Proof, verify: Verify) -> bool:

@@ -21,11 +21,16 @@ from gateway.cli.given import an_oin, the_ledger
 from gateway.cli.screen import AsJson, as_json, screen, table
 from gateway.errors import Fault, Refusal
 from gateway.evidence import Head
-from gateway.exhibits import NOT_PROVEN, PACKAGE, RECEIPT, Judged, together
+from gateway.exhibits import GIVEN, NOT_PROVEN, PACKAGE, RECEIPT, Judged, together
 from gateway.message import Json, as_bytes
 from gateway.schemas import Catalogue
 from gateway.settings import load
 from gateway.verklaring import NOT_STATED, Accepted, Overtaken, held_against
+
+OWN_KEYS = (
+    "gecontroleerd met de sleutels uit het pakket zelf. Haal ze op bij GET /v1/sleutels en geef "
+    "--sleutels om zeker te zijn."
+)
 
 app = typer.Typer(help="Bewijs tonen en controleren.", no_args_is_help=True)
 
@@ -127,24 +132,29 @@ def _check(files: list[Path], keys: list[Path], original: Path | None) -> Verdic
     """Files against each other and against published keys."""
     catalogue = Catalogue.load()
     exhibits = [read(file.name, file.read_bytes(), catalogue) for file in files]
-    published = _offline_keys(exhibits, keys)
+    published, remarks = _offline_keys(exhibits, keys)
     verify, seals = verifier(*published), seal_judge(*published)
     sent = None if original is None else original.read_bytes()
-    return _verdict([judged(each, verify, seals, catalogue, sent) for each in exhibits], [])
+    found = [judged(each, verify, seals, catalogue, sent) for each in exhibits]
+    if any(GIVEN in each.proven for each in found):  # it is that of one, so not of the others
+        found = [
+            one if GIVEN in one.proven else judged(each, verify, seals, catalogue)
+            for each, one in zip(exhibits, found, strict=True)
+        ]
+    verdict = _verdict(found, [])
+    verdict.remarks = [*remarks, *verdict.remarks]
+    return verdict
 
 
-def _offline_keys(exhibits: list[Exhibit], keys: list[Path]) -> list[Json]:
+def _offline_keys(exhibits: list[Exhibit], keys: list[Path]) -> tuple[list[Json], list[str]]:
+    """The keys to check with, and what a reader must know of them."""
     if keys:
-        return [_keys_in(file) for file in keys]
+        return [_keys_in(file) for file in keys], []
     documents = [each.document for each in exhibits if each.document is not None]
     packages = [each[PACKAGE] for each in documents if PACKAGE in each]
     if not packages:
         raise Fault("give --sleutels with the published keys (GET /v1/sleutels)")
-    screen.print(
-        "Let op: gecontroleerd met de sleutels uit het pakket zelf. Haal ze op bij "
-        "GET /v1/sleutels en geef --sleutels om zeker te zijn."
-    )
-    return [each["sleutels"] for each in packages]
+    return [each["sleutels"] for each in packages], [OWN_KEYS]
 
 
 def _audit(keys: list[Path], heads: list[Path], held: list[Path]) -> Verdict:
@@ -222,11 +232,11 @@ def toon(
     if not met_inhoud:
         made = without_content(made)
     if pakket is not None:
-        _write(pakket, as_bytes(made))
+        _write(pakket, as_bytes(made), quiet=json)
     if pdf is not None:
         from gateway.adapters.evidence_pdf import as_pdf  # noqa: PLC0415 - few ask for it
 
-        _write(pdf, as_pdf(made, with_content=met_inhoud))
+        _write(pdf, as_pdf(made, with_content=met_inhoud), quiet=json)
     if json:
         as_json(made)
     elif pakket is None and pdf is None:
@@ -251,7 +261,7 @@ def without_content(made: Json) -> Json:
     return {PACKAGE: inside}
 
 
-def _write(file: Path, content: bytes) -> None:
+def _write(file: Path, content: bytes, *, quiet: bool) -> None:
     """Only for the owner: a package may hold what the message says."""
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -259,7 +269,8 @@ def _write(file: Path, content: bytes) -> None:
         raise Fault(f"{file} cannot be written: {error.strerror}") from error
     with os.fdopen(handle, "wb") as opened:
         opened.write(content)
-    screen.print(f"Geschreven: {file}")
+    if not quiet:
+        screen.print(f"Geschreven: {file}")
 
 
 def _timeline(made: Json) -> None:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from fixtures.keyring import a_keyring
 from fixtures.rules import courses
 from gateway.adapters.blind_index import BlindIndex
+from gateway.adapters.evidence_package import package
 from gateway.adapters.ledger.asked import Asked, Ground, Insight, Stays, What
 from gateway.adapters.ledger.ledger import SqlLedger, open_ledger
 from gateway.adapters.ledger.tables import (
@@ -26,8 +27,10 @@ from gateway.adapters.ledger.tables import (
     person_request,
     restriction,
 )
+from gateway.adapters.published_keys import verifier
 from gateway.delivery import State
 from gateway.errors import Code
+from gateway.exhibits import judge
 from gateway.message import Channel, Door, Oin, Receipt, Submission
 from gateway.record import Confirmed, RefusalEntry
 from gateway.routing import stand
@@ -309,6 +312,10 @@ def test_content_is_erased_with_all_that_proves_it_and_that_it_went_is_signed(
     found = ledger.dossier(None, a_uuid("message", 1))
     assert found is not None
     assert [each.soort for each in found.happenings] == ["gewist"]
+    keys = ledger._keyring.signing.published()
+    judged = judge("pakket", package(found, None, keys), verifier(keys))
+    assert (judged.flaws, len(judged.remarks)) == ([], 1)
+    assert [each.split()[0] for each in judged.proven] == ["gewist"]
 
 
 def test_a_repeat_of_what_was_erased_is_not_taken_in_again(ledger: SqlLedger) -> None:

@@ -19,6 +19,7 @@ import pytest_asyncio
 from fixtures.running import ROOT
 from fixtures.world import SE
 from gateway.adapters.published_keys import verifier
+from gateway.audit import Sort
 from gateway.exhibits import PACKAGE, judge
 from gateway.message import Json
 from gateway.schemas.catalogue import XSD_FOLDER
@@ -121,6 +122,40 @@ async def test_an_attempt_that_says_something_else_is_not_believed(case: Case, p
     judged = judge("pakket", told, verifier(json.loads(case.files["sleutels.json"])))
 
     assert [flaw.sort for flaw in judged.flaws] == ["blad"]
+
+
+@pytest.mark.parametrize("name", ["afzender", "conversatieReferentienummer", "ontvangenOp"])
+async def test_a_package_does_not_lend_a_receipt_to_another_message_of_that_number(
+    case: Case, name: str
+) -> None:
+    told = json.loads(case.files["pakket.json"])
+    told[PACKAGE]["bericht"][name] = "00000099000000004000"
+    told[PACKAGE]["gebeurtenissen"] = []
+
+    judged = judge("pakket", told, verifier(json.loads(case.files["sleutels.json"])))
+
+    assert [flaw.sort for flaw in judged.flaws] == [Sort.STATE]
+    assert judged.proven == []
+
+
+async def test_with_the_keys_of_the_package_itself_json_says_so_and_is_nothing_but_json(
+    case: Case, tmp_path: Path
+) -> None:
+    (tmp_path / "pakket.json").write_bytes(case.files["pakket.json"])
+
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", COMMAND, "bewijs", "controleer", "pakket.json", "--json"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["klopt"]) == (0, True)
+    assert "sleutels uit het pakket zelf" in told["opmerkingen"][0]
 
 
 async def test_a_package_is_checked_in_an_empty_folder_with_nothing_but_the_published_keys(

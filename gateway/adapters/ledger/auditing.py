@@ -52,7 +52,7 @@ MESSAGES_AT_ONCE = 500
 OPENED_BYTES = 8 * 1024 * 1024
 """No more content than this is opened at once, except where one message carries more."""
 
-UNREADABLE = (KeyError, TypeError, ValueError, Refusal)
+UNREADABLE = (KeyError, TypeError, ValueError, OverflowError, Refusal)
 """What reading a day close raises that is none."""
 
 Step = Callable[[int], None]
