@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiormq import Channel as RawChannel
 from aiormq.abc import ChannelFrame, DeliveredMessage
 from aiormq.exceptions import DeliveryError, PublishError
 from pamqp.body import ContentBody
@@ -17,6 +18,7 @@ from pamqp.frame import FrameTypes, marshal
 from pamqp.header import ContentHeader
 
 from gateway.adapters.rabbitmq.lane import LARGEST_WRITE, MOST_UNHEARD_BYTES, Lane, Unheard
+from gateway.adapters.rabbitmq.lanes import MOST_LANES, Lanes
 from gateway.adapters.rabbitmq.queue_out import Label
 from gateway.cloudevent import event_source, event_type
 from tests.servers.party import GATEWAY, a_parcel
@@ -267,3 +269,22 @@ def test_a_label_is_what_the_library_makes_of_the_same_properties(signature: str
 
     assert label.marshal() == made.marshal()
     assert label.message_id == made.message_id
+
+
+async def test_each_recipient_has_a_lane_of_its_own_until_the_broker_allows_no_more() -> None:
+    opened: list[Wire] = []
+
+    async def open_channel() -> RawChannel:
+        opened.append(Wire())
+        return opened[-1]  # type: ignore[return-value]
+
+    lanes = Lanes(open_channel, LONG)
+    names = [f"{number:020}" for number in range(MOST_LANES)]
+
+    own = [await lanes.of(name) for name in names]
+    late = [await lanes.of(name) for name in ("laat", "later", "laat")]
+
+    assert len(set(own)) == len(opened) == MOST_LANES
+    assert [await lanes.of(name) for name in names] == own
+    assert late[0] is late[2]
+    assert set(late) < set(own)

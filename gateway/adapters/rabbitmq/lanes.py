@@ -1,7 +1,7 @@
 """Publishing channels side by side, so that one stuck queue does not hold up all others.
 
 RabbitMQ handles the messages of one channel one after the other, and a queue without a
-leader can keep it busy for a minute.
+leader can keep it busy for a minute: so each recipient has a channel of its own.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from aiormq import Channel as RawChannel
 
 from gateway.adapters.rabbitmq.lane import Lane, Unheard
 
-LANES = 64
-"""Channels at most; two parties share one with a chance of 1 in 64."""
+MOST_LANES = 1_000
+"""Channels at most, of the 2,047 that the broker allows a connection; others share one."""
 
 
 class Lanes:
@@ -30,7 +30,7 @@ class Lanes:
     def __init__(self, open_channel: Callable[[], Awaitable[RawChannel]], within: float) -> None:
         self._open_channel = open_channel
         self._within = within
-        self._lanes: dict[int, Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self._opening = asyncio.Lock()
         self._unheard = Unheard()
 
@@ -40,16 +40,19 @@ class Lanes:
         Raises:
             TimeoutError: its channel could not be opened in time.
         """
-        number = zlib.crc32(recipient.encode()) % LANES
-        return self._lanes.get(number) or await self._opened(number)
+        return self._lanes.get(recipient) or await self._opened(recipient)
 
-    async def _opened(self, number: int) -> Lane:
+    async def _opened(self, recipient: str) -> Lane:
         with OwnCancellationOnly():
             async with asyncio.timeout(self._within), self._opening:
-                if number not in self._lanes:
+                if recipient not in self._lanes and len(self._lanes) < MOST_LANES:
                     channel = await self._open_channel()
-                    self._lanes[number] = Lane(channel, self._unheard, self._within)
-                return self._lanes[number]
+                    self._lanes[recipient] = Lane(channel, self._unheard, self._within)
+                return self._lanes.get(recipient) or self._shared(recipient)
+
+    def _shared(self, recipient: str) -> Lane:
+        lanes = list(self._lanes.values())  # none is added any more
+        return lanes[zlib.crc32(recipient.encode()) % len(lanes)]
 
 
 class OwnCancellationOnly:

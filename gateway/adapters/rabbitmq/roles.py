@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 
 from aio_pika.abc import AbstractChannel
 
@@ -26,7 +27,7 @@ from gateway.adapters.rest_in.services import Services
 from gateway.dead_letter import Stranding
 from gateway.delivery import Reason
 from gateway.errors import BrokerUnavailable, Refusal
-from gateway.message import Channel, Door, Oin, Receipt, Received, as_bytes
+from gateway.message import Channel, Door, Oin, as_bytes
 from gateway.pipeline import ChannelOut, accept
 from gateway.replies import FOUTBERICHT, ONTVANGSTBEVESTIGING, foutbericht
 from gateway.routing.directory import EMPTY, Directory
@@ -132,13 +133,6 @@ def _intake(services: Services) -> Intake:
     line = services.line
     confirmations = Confirmations(services.writer, services.ledger, line.clock)
 
-    async def take(received: Received) -> Receipt:
-        try:
-            return await accept(received, line)
-        except Refusal as refusal:
-            services.refusals.note(refusal, Door.QUEUE)
-            raise
-
     async def confirm(oin: Oin, ids: Sequence[str]) -> None:
         await confirmations.confirm(oin, ids)
         services.news.ring()
@@ -151,6 +145,7 @@ def _intake(services: Services) -> Intake:
         return Reply(body=body, kind=kind, signature=line.sealer.queue_json(body, "ES256"))
 
     def refused(refusal: Refusal, oin: Oin) -> Reply:
+        services.refusals.note(refusal, Door.QUEUE)
         document = foutbericht(
             refusal,
             own=str(uuid.uuid4()),
@@ -162,7 +157,7 @@ def _intake(services: Services) -> Intake:
         return reply(as_bytes(document), str(FOUTBERICHT))
 
     return Intake(
-        accept=take,
+        accept=partial(accept, line=line),
         confirm=confirm,
         objection=object_to,
         receipt=lambda receipt, _: reply(receipt.document, str(ONTVANGSTBEVESTIGING)),
