@@ -287,7 +287,7 @@ def _sha256(path: Path) -> str:
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[Path]:
-    """A file under another name, for the owner only; under its own name it is whole."""
+    """A file under another name, for the owner only; under its own name it is whole, and stays."""
     fresh = path.with_name(path.name + ".deel")
     fresh.unlink(missing_ok=True)
     os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -296,5 +296,10 @@ def _new_file(path: Path) -> Iterator[Path]:
         with fresh.open("rb") as written:
             os.fsync(written.fileno())
         os.link(fresh, path)  # fails where the name was taken meanwhile, unlike a rename
+        within = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(within)
+        finally:
+            os.close(within)
     finally:
         fresh.unlink(missing_ok=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from gateway.adapters.certificates import SMALLEST_RSA_BITS, oin_of
 from gateway.adapters.jades import base64url, thumbprint
+from gateway.adapters.secret_files import write_secret
 from gateway.errors import Fault
 from gateway.message import Json, Oin
 
@@ -94,7 +94,8 @@ class GatewayKeys:
             at: Begin of validity; now by default.
 
         Raises:
-            KeysUnusable: There are keys already; they are left as they are.
+            KeysUnusable: There are keys already, which are left as they are, or the new ones
+                cannot be written.
         """
         if folder.exists() and any(folder.glob("*.pem")):
             raise KeysUnusable("there are keys in the folder already")
@@ -102,19 +103,43 @@ class GatewayKeys:
 
     @classmethod
     def renew(cls, folder: Path, *, at: datetime | None = None) -> GatewayKeys:
-        """Add a generation, which signs from now on; the older ones stay published."""
+        """Add a generation, which signs from now on; the older ones stay published.
+
+        Raises:
+            KeysUnusable: As ``load``, or it cannot be written; a full disk leaves nothing of it.
+        """
         owner = cls.load(folder).oin
         newest = max(int(found[2]) for p in folder.glob("*.pem") if (found := _match(p.name)))
         return cls._add(folder, owner, newest + 1, at)
 
     @classmethod
+    def complete(cls, folder: Path, *, at: datetime | None = None) -> bool:
+        """Make the EC key that a first generation lacks; only for a folder that never signed.
+
+        Returns:
+            Whether it did: where there is any other key, all stays as it is.
+
+        Raises:
+            KeysUnusable: The RSA key is not what it should be, or nothing can be written.
+        """
+        if [path.name for path in folder.glob("*.pem")] != [_name("rsa", 1)]:
+            return False
+        owner = oin_of(_read_rsa(folder / _name("rsa", 1)).certificate)
+        _write_ec(folder, owner, 1, _begin(at))
+        return True
+
+    @classmethod
     def _add(cls, folder: Path, oin: Oin, number: int, at: datetime | None) -> GatewayKeys:
-        begin = (at or datetime.now(UTC)).replace(microsecond=0)
+        begin = _begin(at)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
-        ec_key = ec.generate_private_key(ec.SECP256R1())
-        _write(folder / f"rsa-{number:04}.pem", rsa_key, _certificate(rsa_key, oin, begin))
-        _write(folder / f"ec-{number:04}.pem", ec_key, _certificate(ec_key, oin, begin))
+        path = folder / _name("rsa", number)
+        _write(path, rsa_key, _certificate(rsa_key, oin, begin))
+        try:
+            _write_ec(folder, oin, number, begin)
+        except KeysUnusable:
+            path.unlink()  # half a generation would sign at the next start, after we said it failed
+            raise
         return cls.load(folder)
 
     def published(self) -> Json:
@@ -133,6 +158,14 @@ class GatewayKeys:
                 for known in group
             ]
         }
+
+
+def _begin(at: datetime | None) -> datetime:
+    return (at or datetime.now(UTC)).replace(microsecond=0)
+
+
+def _name(kind: str, number: int) -> str:
+    return f"{kind}-{number:04}.pem"
 
 
 def _match(name: str) -> re.Match[str] | None:
@@ -174,18 +207,22 @@ def _read_ec(path: Path) -> SigningKey[EcKey]:
     return SigningKey(_kid(key.public_key()), key, certificate)
 
 
+def _write_ec(folder: Path, oin: Oin, number: int, begin: datetime) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    _write(folder / _name("ec", number), key, _certificate(key, oin, begin))
+
+
 def _write(path: Path, key: RsaKey | EcKey, certificate: x509.Certificate) -> None:
+    """Under its own name the file is whole or not there; raises KeysUnusable."""
     content = key.private_bytes(
         _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ) + certificate.public_bytes(_PEM)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_secret(path, content)
     except FileExistsError as error:
         raise KeysUnusable(f"{path.name} is there already") from error
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    except OSError as error:
+        raise KeysUnusable(f"{path.name} cannot be written ({error.strerror})") from error
 
 
 def _certificate(key: RsaKey | EcKey, oin: Oin, begin: datetime) -> x509.Certificate:

@@ -22,6 +22,7 @@ KEYS = frozenset(
         "oin",
         "party",
         "place",
+        "problem",
         "queue",
         "reason",
         "roles",

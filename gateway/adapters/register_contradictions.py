@@ -36,8 +36,8 @@ def contradictions(
 
 def _strangers(raw: dict[str, Any]) -> list[str]:
     """Who gets a right or a succession and is no partij; for whom one acts may be a stranger."""
-    known = {each.get("oin") for _, each in _tables(raw, "partij")}
-    gone = {each.get("van") for _, each in _tables(raw, "opvolging")}
+    known = _texts(raw, "partij", "oin")
+    gone = _texts(raw, "opvolging", "van")
     return [
         f"{table} nr {number}: {name} is no partij"
         for table, name, allowed in (
@@ -46,8 +46,14 @@ def _strangers(raw: dict[str, Any]) -> list[str]:
             ("opvolging", "naar", known | gone),
         )
         for number, each in _tables(raw, table)
-        if name in each and each[name] not in allowed
+        if isinstance(each.get(name), str) and each[name] not in allowed
     ]
+
+
+def _texts(raw: dict[str, Any], table: str, name: str) -> set[str]:
+    """What stands there, but for what is no text: that is a problem of its own."""
+    values = (each.get(name) for _, each in _tables(raw, table))
+    return {value for value in values if isinstance(value, str)}
 
 
 def _successions(raw: dict[str, Any]) -> list[str]:

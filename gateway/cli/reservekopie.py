@@ -64,12 +64,16 @@ def controleer(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Is de kopie heel, past het grootboek erbij, en wat is er verloren?"""
+    """Is de kopie heel, past het grootboek erbij, en wat is er verloren?
+
+    Sluit af met 1 bij een probleem, bij een verloren bericht en bij een onleesbare bevestiging.
+    """
     told, problems = backup.read_manifest(pad)
     address = load(os.environ).ledger
     differences, waiting = backup.compare(address, told)
     problems += differences
     missing, looked_at, unreadable = backup.lost(address, _files(bevestigingen))
+    code = 1 if problems or missing or unreadable else 0
     if json:
         as_json(
             {
@@ -83,7 +87,7 @@ def controleer(
                 ],
             }
         )
-        raise typer.Exit(1 if problems else 0)
+        raise typer.Exit(code)
     for problem in problems:
         screen.print(f"Probleem: {problem}")
     if not problems:
@@ -99,7 +103,7 @@ def controleer(
         rows = ((each.afzender, each.referentienummer) for each in missing)
         table("Verloren: vraag de afzender om dit opnieuw", ["afzender", "referentienummer"], rows)
     screen.print("Daarna: gateway sleutels controle")
-    raise typer.Exit(1 if problems else 0)
+    raise typer.Exit(code)
 
 
 def _files(folder: Path | None) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -116,17 +116,33 @@ def wissel(
             more, left = _through(step, show=not json)
             changed += more
         retired = ledger.retire_keys(soort, target) if waited and not left else []
+        under = ledger.requests_under() if soort is Soort.INDEX else {}
+    requests = {version: under.get(version, 0) for version in retired}
     if json:
         as_json(
-            {"soort": soort, "versie": target, "gewijzigd": changed, "over": left, "af": retired}
+            {
+                "soort": soort,
+                "versie": target,
+                "gewijzigd": changed,
+                "over": left,
+                "af": retired,
+                "verzoeken": requests,
+            }
         )
         return
     screen.print(f"{changed} gewijzigd; sleutel {soort} {target:04} is in gebruik.")
-    for line in _what_next(soort, retired, left=left, waited=waited):
+    for line in _what_next(soort, requests, left=left, waited=waited):
         screen.print(line)
 
 
-def _what_next(soort: str, retired: list[int], *, left: int, waited: bool) -> Iterator[str]:
+def _what_next(
+    soort: str, requests: Mapping[int, int], *, left: int, waited: bool
+) -> Iterator[str]:
+    """What the operator does now.
+
+    Args:
+        requests: By version that retired: how many requests of people are found by it alone.
+    """
     if left:
         yield (
             f"{left} merktekens horen bij inhoud die is gewist: houd de oude sleutel, dan blijven "
@@ -134,9 +150,12 @@ def _what_next(soort: str, retired: list[int], *, left: int, waited: bool) -> It
         )
     if not waited:
         yield "Geef dezelfde opdracht over een minuut nog eens: dan gebruikt elk proces hem."
-    for version in retired:
+    for version, count in requests.items():
         name = path_of(Path(), soort, version).name
-        yield f"{name} mag weg zodra geen reservekopie hem nog nodig heeft."
+        if count:
+            yield f"Houd {name}: {count} verzoeken van betrokkenen zijn alleen daarmee te vinden."
+        else:
+            yield f"{name} mag weg zodra geen reservekopie hem nog nodig heeft."
     yield "Nagaan: gateway sleutels controle"
 
 

@@ -10,11 +10,13 @@ import sqlalchemy as sa
 
 from fixtures.keyring import a_keyring
 from gateway.adapters.blind_index import BlindIndex
+from gateway.adapters.ledger.asked import What
 from gateway.adapters.ledger.ledger import SqlLedger
 from gateway.adapters.ledger.tables import message, person
 from gateway.message import Kind, Submission
 from tests.conformance.delivering import rows
 from tests.conformance.submissions import NOON, a_submission, a_uuid, admitting
+from tests.conformance.test_ledger_betrokkene import asking, confirmed, ended
 
 ANNA, BERT = "999990007", "999990019"
 OLD, NEW = b"i" * 32, b"j" * 32
@@ -23,6 +25,10 @@ OLD, NEW = b"i" * 32, b"j" * 32
 @pytest.fixture
 def changing(ledger: SqlLedger) -> SqlLedger:
     """A ledger with two index keys, of which the first marks."""
+    return with_two_keys(ledger)
+
+
+def with_two_keys(ledger: SqlLedger) -> SqlLedger:
     index = BlindIndex({1: OLD, 2: NEW})
     index.use(1)
     ledger._keyring = replace(a_keyring(), index=index)
@@ -96,3 +102,25 @@ def test_a_mark_whose_content_was_erased_stays_under_its_key(changing: SqlLedger
 
     assert (step.changed, step.left) == (0, 1)
     assert found(changing, ANNA) == {a_uuid("about", 1)}
+
+
+def test_who_is_erased_during_a_change_is_not_marked_again(
+    two_ledgers: tuple[SqlLedger, SqlLedger],
+) -> None:
+    one, other = (with_two_keys(each) for each in two_ledgers)
+    confirmed(one, about(1, ANNA, BERT))
+    ended(one)
+    unmarked = []
+
+    def erased_meanwhile(kind: Kind, canonical: bytes) -> frozenset[str]:
+        asked = asking(other, What.ERASE, bsn=ANNA)
+        unmarked.append(other.erase_person(asked).unmarked)
+        return numbers_in(kind, canonical)
+
+    step = one.mark_again(0, erased_meanwhile, to=2)
+
+    assert unmarked == [1]
+    assert (step.changed, step.left) == (1, 0)
+    assert found(one, ANNA) == set()
+    assert found(one, BERT) == {a_uuid("about", 1)}
+    assert {row.version for row in rows(one, sa.select(person))} == {2}

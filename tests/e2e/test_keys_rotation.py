@@ -117,6 +117,21 @@ async def test_the_index_is_marked_again_from_the_content(world: World) -> None:
     assert len(found) == 2
 
 
+async def test_an_index_key_that_finds_requests_is_to_be_kept(world: World) -> None:
+    async with started(world) as here:
+        await one_sent(here)
+    asked = ("--verzoeker", "functionaris", "--reden", "verzoek 12", "--verantwoordelijke", "alle")
+    shown = operator(world, "betrokkene", "inzage", *asked, answer="999990007\n")
+    assert shown.code == 0, shown
+
+    done = change_over(world, "index")
+
+    assert "Houd index-0001.sleutel: 1 verzoeken van betrokkenen" in done
+    assert "mag weg" not in done
+    again = change_over(world, "index")
+    assert "index-0002.sleutel mag weg" in again
+
+
 def test_a_new_key_is_used_only_after_the_change(world: World) -> None:
     made = operator_json(world, "sleutels", "nieuw", "--soort", "kluis")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -136,14 +137,18 @@ async def test_a_restored_ledger_says_what_was_lost_and_gets_it_again(
     place.restore(copy)
 
     check = ("reservekopie", "controleer", str(copy), "--bevestigingen", str(told))
-    found = operator_json(world, *check)
+    said = operator(world, *check, "--json")
+    assert said.code == 1
+    found = json.loads(said)
     assert made["berichten"] == 20
     assert found["problemen"] == []
     assert (found["bevestigingen"], found["onleesbaar"]) == (30, ["iets-anders.txt"])
     assert {one["referentienummer"] for one in found["verloren"]} == numbers(second)
     assert {one["afzender"] for one in found["verloren"]} == {SHV}
     assert found["aanTeBieden"] == [{"ontvanger": SE, "status": "aangeboden", "aantal": 20}]
-    assert "Verloren" in operator(world, *check)
+    told_people = operator(world, *check)
+    assert told_people.code == 1
+    assert "Verloren" in told_people
 
     async with started(world) as here:
         reader = here.party(SE)
@@ -156,6 +161,10 @@ async def test_a_restored_ledger_says_what_was_lost_and_gets_it_again(
         assert {one: now[one] for one in same} == {one: offered[one] for one in same}
         outcomes = await reader.confirm(*now.values())
         assert set(outcomes.values()) == {"bevestigd"}
+    unread = operator(world, *check)
+    assert unread.code == 1
+    assert "1 bestanden zijn er geen" in unread
+    (told / "iets-anders.txt").unlink()
     assert operator_json(world, *check)["verloren"] == []
     assert kept(world, "SELECT count(*) FROM message") == [(30,)]
 
@@ -231,3 +240,22 @@ def test_a_folder_that_is_not_there_is_named(world: World, tmp_path: Path) -> No
     assert "cannot be written" in said
     with contextlib.suppress(FileNotFoundError):
         assert list((tmp_path / "weg").iterdir()) == []
+
+
+def test_a_copy_that_was_made_is_there_after_a_power_cut(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "kopie"
+    folder.mkdir()
+    kept_safe: set[str] = set()
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        sync(descriptor)
+        if os.path.samestat(os.fstat(descriptor), folder.stat()):
+            kept_safe.update(names(folder))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    assert operator(world, "reservekopie", str(folder / "gateway.kopie")).code == 0
+
+    assert {"gateway.kopie", "gateway.kopie.manifest.json"} <= kept_safe

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
+import os
+import resource
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from fixtures.pki import LONG_AGO, Pki, Variant
 from gateway.adapters import certificates
+from gateway.adapters.keyring import make_missing
 from gateway.adapters.keys import GatewayKeys, KeysUnusable
 from gateway.message import Oin
 
@@ -154,6 +160,69 @@ def test_keys_that_are_there_are_never_overwritten(folder: Path) -> None:
         GatewayKeys.create(folder, OIN)
 
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file grows: to who writes it is as a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_new_key_is_whole_or_not_there(folder: Path) -> None:
+    before = {file.name for file in folder.iterdir()}
+
+    with full_disk(), pytest.raises(KeysUnusable, match=r"rsa-0002\.pem cannot be written \(File"):
+        GatewayKeys.renew(folder)
+
+    assert {file.name for file in folder.iterdir()} == before
+    assert len(GatewayKeys.renew(folder).rsa) == 2
+
+
+def test_of_half_a_generation_nothing_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {file.name for file in folder.iterdir()}
+    sync = os.fsync
+
+    def full(descriptor: int) -> None:
+        if (folder / "rsa-0002.pem").exists() and stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(KeysUnusable, match=r"ec-0002\.pem cannot be written \(No space"):
+            GatewayKeys.renew(folder)
+
+    assert {file.name for file in folder.iterdir()} == before
+
+
+def test_first_keys_that_a_kill_left_half_are_completed(folder: Path) -> None:
+    (folder / "ec-0001.pem").unlink()
+    before = (folder / "rsa-0001.pem").read_bytes()
+
+    done = make_missing(folder, OIN)
+
+    assert any("aangevuld" in line for line in done)
+    assert (folder / "rsa-0001.pem").read_bytes() == before
+    assert GatewayKeys.load(folder).oin == OIN
+    assert not any("ondertekenen" in line for line in make_missing(folder, OIN))
+
+
+@pytest.mark.parametrize("why", ["used", "renewed", "other kind"])
+def test_a_signing_key_that_was_lost_is_not_made_anew(folder: Path, why: str) -> None:
+    make_missing(folder, OIN)
+    if why == "renewed":
+        (folder / "rsa-0002.pem").write_bytes((folder / "rsa-0001.pem").read_bytes())
+    lost = folder / ("rsa-0001.pem" if why == "other kind" else "ec-0001.pem")
+    lost.unlink()
+
+    assert make_missing(folder, OIN, {"kluis"} if why == "used" else ()) == []
+
+    assert not lost.exists()
 
 
 def test_after_renewal_the_new_key_signs_and_the_old_one_stays_published(folder: Path) -> None:

@@ -108,6 +108,28 @@ def test_a_right_or_a_merger_that_cannot_be_is_refused(tables: list[str], proble
     assert problem in problems(a_party(A), *tables)
 
 
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        (a_party(A).replace(f'"{A}"', f'["{A}"]'), "oin"),
+        (a_right(A).replace(f'"{A}"', f'["{A}"]'), "ontvanger"),
+        (
+            a_right(A)
+            .replace("bsn_recht", "machtiging")
+            .replace(f'ontvanger = "{A}"', f'houder = ["{A}"]'),
+            "houder",
+        ),
+        (a_merger(A, B).replace(f'"{A}"', f'["{A}"]'), "van"),
+        (a_merger(A, B).replace(f'"{B}"', f'{{een = "{B}"}}'), "naar"),
+    ],
+)
+def test_a_number_that_is_no_text_is_refused_by_name(table: str, name: str) -> None:
+    said = problems(a_party(A), a_party(B), table)
+
+    assert f": {name}: " in said
+    assert f"{name} is no partij" not in said
+
+
 def test_for_whom_an_agency_acts_need_not_be_a_party() -> None:
     mandate = (
         f'[[machtiging]]\nhouder = "{A}"\nnamens = "{D}"\nmodule = "schuldregeling"\n'

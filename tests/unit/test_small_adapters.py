@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
 from fixtures.world import SE, SHV
-from gateway.adapters.logs import EventLine
+from gateway.adapters.logs import KEYS, EventLine
 from gateway.adapters.news import News
 from gateway.adapters.quota import Quota
 from gateway.adapters.refusals import MOST_ENTRIES_PER_MINUTE, RefusalLog
@@ -20,6 +22,8 @@ from gateway.errors import Code, LedgerUnavailable, Refusal
 from gateway.message import Door
 from gateway.record import RefusalEntry
 from gateway.routing.directory import Directory, Party
+
+SOURCES = sorted((Path(__file__).parents[2] / "gateway").rglob("*.py"))
 
 NOW = datetime(2026, 11, 22, 12, 30, 15, tzinfo=UTC)
 
@@ -142,6 +146,41 @@ class TestNews:
         await News().wait(0.01)
 
 
+def given_to_log(tree: ast.AST) -> Iterator[ast.expr]:
+    """What stands behind ``extra=`` of each event."""
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+            of = call.func.value
+            if isinstance(of, ast.Name) and of.id == "log":
+                yield from (each.value for each in call.keywords if each.arg == "extra")
+
+
+def dicts_named(tree: ast.AST, name: str) -> list[ast.expr]:
+    """What is assigned to a variable anywhere in a file, where that is a dict."""
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Dict)
+        and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+    ]
+
+
+def keys_logged(file: Path) -> set[str]:
+    """The keys that a file gives to its log; fails where they cannot be read from it."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    keys: set[str] = set()
+    for given in given_to_log(tree):
+        dicts = dicts_named(tree, given.id) if isinstance(given, ast.Name) else [given]
+        assert dicts, f"{file}:{given.lineno}"
+        for each in dicts:
+            assert isinstance(each, ast.Dict), f"{file}:{each.lineno}"
+            for key in each.keys:
+                assert isinstance(key, ast.Constant), f"{file}:{each.lineno}"
+                keys.add(str(key.value))
+    return keys
+
+
 class TestLogLines:
     def test_a_line_carries_only_known_keys(self) -> None:
         record = logging.makeLogRecord(
@@ -163,3 +202,9 @@ class TestLogLines:
 
         assert "999990019" not in line
         assert json.loads(line)["error"] == "ValueError"
+
+    def test_what_events_carry_is_written(self) -> None:
+        logged = {key: file.name for file in SOURCES for key in keys_logged(file)}
+
+        assert {"problem", "delivery_id", "party"} <= logged.keys()
+        assert {key: file for key, file in logged.items() if key not in KEYS} == {}

@@ -10,9 +10,11 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from gateway.adapters.keyring import Keyring
+from gateway.adapters.ledger.among import among
 from gateway.adapters.ledger.database import Clock, Database, connect, insert_into
 from gateway.adapters.ledger.dead_letters import about_garbage
 from gateway.adapters.ledger.kerns import versions_of_kerns, wrap_kerns_again
+from gateway.adapters.ledger.order import lock
 from gateway.adapters.ledger.sealing import (
     CANONICAL,
     ORIGINAL,
@@ -28,6 +30,7 @@ from gateway.adapters.ledger.tables import (
     key,
     message,
     person,
+    person_request,
     unresolved,
 )
 from gateway.adapters.vault import version_alone
@@ -158,6 +161,16 @@ class KeysInUse:
         """By version of the key-encryption key: of how many conversations the sealed part."""
         return dict(versions_of_kerns(self._database))
 
+    def requests_under(self) -> dict[int, int]:
+        """By version of the index key: how many requests of people are found by it alone."""
+        query = (
+            sa.select(person_request.c.version, sa.func.count())
+            .group_by(person_request.c.version)
+            .order_by(person_request.c.version)
+        )
+        with self._database.reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def opens(self, number: int) -> None:
         """Open everything of one message, and forget it.
 
@@ -249,7 +262,7 @@ class KeysInUse:
         """Mark the next conversations after this number under version ``to`` of the index key.
 
         It needs the content: a mark of which all content was erased stays as it is, and is
-        found as long as its key is there.
+        found as long as its key is there. One that somebody erases meanwhile is gone.
         """
         end, reached = self._last(person.c.conversation), after + WRAPPED_AT_ONCE
         old = sa.and_(
@@ -266,10 +279,11 @@ class KeysInUse:
             if row.version in index.versions
             and index.mark_under(row.version, bsn).value == row.mark
         }
+        changed = 0
         if marks:
             with self._database.writing() as connection:
-                _replace(connection, marks, to)
-        return Progress(min(reached, end), end, len(marks), left=len(rows) - len(marks))
+                changed = _replace(connection, marks, to)
+        return Progress(min(reached, end), end, changed, left=len(rows) - len(marks))
 
     def _persons(
         self, connection: sa.Connection, conversations: set[int], persons_of: PersonsOf
@@ -331,13 +345,18 @@ def problem_with(known: KnownKey, checks: Mapping[tuple[str, int], bytes]) -> st
 
 def _replace(
     connection: sa.Connection, marks: Mapping[tuple[int, int, bytes], bytes], to: int
-) -> None:
+) -> int:
+    """Put new marks for those old ones that are still there; how many."""
+    held = lock(connection, sorted({conversation for conversation, _, _ in marks}))
+    # only now that nobody can erase them: a new mark would have an erased person found again
+    old = sa.select(person).where(among(person.c.conversation, held), person.c.version < to)
+    there = {(row.conversation, row.version, row.mark) for row in connection.execute(old)}
+    still = sorted(marks.keys() & there)
+    if not still:
+        return 0
     connection.execute(
         insert_into(connection, person).on_conflict_do_nothing(),
-        [
-            {"version": to, "mark": mark, "conversation": conversation}
-            for (conversation, _, _), mark in sorted(marks.items())
-        ],
+        [{"version": to, "mark": marks[each], "conversation": each[0]} for each in still],
     )
     connection.execute(
         sa.delete(person).where(
@@ -347,6 +366,7 @@ def _replace(
         ),
         [
             {"old": version, "was": mark, "within": conversation}
-            for conversation, version, mark in sorted(marks)
+            for conversation, version, mark in still
         ],
     )
+    return len(still)
