@@ -93,7 +93,7 @@ async def eventually(
 @retry(
     retry=retry_if_exception_type(InvalidFrameError),
     wait=wait_fixed(0.2),
-    stop=stop_after_delay(20),
+    stop=stop_after_delay(60),
 )
 async def _connected(url: str) -> AbstractConnection:
     # a node that has just lost another may close who comes in at that moment

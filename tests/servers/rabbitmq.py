@@ -309,6 +309,18 @@ class RabbitMQ:
         self._do("PUT", f"/vhosts/{quote(name, safe='')}", {})
         self.permit(ADMIN, name, EVERYTHING)
 
+    def runs_everywhere(self, vhost: str) -> bool:
+        """Whether every node lets clients into a virtual host; those that do not are asked to.
+
+        A node that was busy while it was made may have left it stopped.
+        """
+        place = f"/vhosts/{quote(vhost, safe='')}"
+        states = self._told(place).json().get("cluster_state", {})
+        stopped = [node for node, state in states.items() if state != "running"]
+        for node in stopped:
+            self._ask("POST", f"{place}/start/{node}", {})
+        return not stopped
+
     def retire_vhost(self, name: str) -> None:
         """Nobody uses it any more; it is deleted some seconds later.
 

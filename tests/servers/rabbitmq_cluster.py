@@ -101,5 +101,7 @@ def a_cluster() -> Iterator[Cluster]:
 def a_vhost(cluster: Cluster) -> ClusterBroker:
     """A clean virtual host; it goes with the cluster."""
     vhost = f"test-{uuid.uuid4().hex[:12]}"
-    cluster.alive[0].add_vhost(vhost)
+    node = cluster.alive[0]
+    node.add_vhost(vhost)
+    wait_until(lambda: node.runs_everywhere(vhost), within=60, what=f"{vhost} on every node")
     return ClusterBroker(cluster, vhost)
