@@ -95,6 +95,10 @@ FIGURES = {
         SEALING["record: seal"],
         SEALING["deliver: open"],
     ],
+    f"{NUMBER} % of accept on SQLite and {NUMBER} % on PostgreSQL": [
+        100 * measured["evidence"]["SQLite"]["share"],
+        100 * measured["evidence"]["PostgreSQL"]["share"],
+    ],
     f"{NUMBER} messages in an hour with {NUMBER} faults": [
         soaked["aangenomen"],
         len(soaked["verloop"]),
