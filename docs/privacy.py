@@ -74,6 +74,11 @@ def page() -> str:
 
 
 def _terms(retention: Retention) -> Iterator[str]:
+    yield (
+        "De gegevens (wie, wanneer, welk soort, wat ervan werd) tellen vanaf de aanname, en niet "
+        "korter dan vanaf het laatste wat over het bericht is ondertekend."
+    )
+    yield ""
     yield "| voor | inhoud na afronding | bijlagen | onbezorgd na | gegevens |"
     yield "|---|---|---|---|---|"
     for row in retention.rows:
