@@ -138,7 +138,7 @@ def _check(files: list[Path], keys: list[Path], original: Path | None) -> Verdic
     found = [judged(each, verify, seals, catalogue, sent) for each in exhibits]
     if any(GIVEN in each.proven for each in found):  # it is that of one, so not of the others
         found = [
-            one if GIVEN in one.proven else judged(each, verify, seals, catalogue)
+            judged(each, verify, seals, catalogue) if one.flaws and each.document else one
             for each, one in zip(exhibits, found, strict=True)
         ]
     verdict = _verdict(found, [])
