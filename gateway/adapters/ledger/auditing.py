@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -102,7 +102,7 @@ class Auditing:
     def _logs(self, verify: Verify, step: Step, *, forgotten: datetime) -> Iterator[Flaw]:
         chain, closed, after = Chain(verify), self._closed(), ("", 0)
         while True:
-            with _snapshot(self._database) as connection:
+            with self._database.snapshot() as connection:
                 points = _points(connection, after)
                 until = (points[-1].log, points[-1].number) if points else None
                 entries = _entries(connection, after, until)
@@ -115,7 +115,7 @@ class Auditing:
     def _messages(self, step: Step, *, bared: datetime) -> Iterator[Flaw]:
         after = 0
         while True:
-            with _snapshot(self._database) as connection:
+            with self._database.snapshot() as connection:
                 rows = connection.execute(
                     _MESSAGES.where(message.c.id > after).limit(MESSAGES_AT_ONCE)
                 ).all()
@@ -212,15 +212,6 @@ _MESSAGES = sa.select(
     message.c.size,
     message.c.wrapped_key,
 ).order_by(message.c.id)
-
-
-@contextmanager
-def _snapshot(database: Database) -> Iterator[sa.Connection]:
-    """One moment of the ledger, however many statements look at it."""
-    with database.reading() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-        yield connection
 
 
 def _named(row: Any) -> str:

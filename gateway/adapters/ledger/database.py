@@ -107,6 +107,14 @@ class Database:
         with translated(), self._reader.begin() as connection:
             yield connection
 
+    @contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        """Likewise, of one moment of the ledger, however many statements look at it."""
+        with self.reading() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            yield connection
+
 
 def plan_anew(connection: sa.Connection) -> None:
     """After ``kept_plans``: what comes now is planned by the statistics, as usual."""

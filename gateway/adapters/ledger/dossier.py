@@ -42,7 +42,7 @@ class Dossiers:
             SealBroken: its content is there and cannot be opened.
         """
         query = seen_by(party, referentienummer, afzender)
-        with self._database.reading() as connection:
+        with self._database.snapshot() as connection:  # content and attachments go together
             found = connection.execute(query).one_or_none()
             if found is None:
                 return None

@@ -65,7 +65,7 @@ class Postbus:
         by another process while somebody pages may get a place before the cursor, as does
         what had to wait for another channel: start again at 0 to see all.
         """
-        with self._database.reading() as connection:
+        with self._database.snapshot() as connection:
             while True:
                 ready = _ready(sizes() if budget is not None else lent(content=False), ontvanger)
                 rows: Sequence[Any] = connection.execute(
@@ -88,7 +88,7 @@ class Postbus:
         Raises:
             SealBroken: it is there and cannot be opened.
         """
-        with self._database.reading() as connection:
+        with self._database.snapshot() as connection:
             mine = sa.and_(may_fetch(ontvanger, delivery_id), message.c.erased_at.is_(None))
             rows = connection.execute(lent().where(mine)).all()
             found, broken = open_all(connection, rows, self._keyring.vault)
@@ -102,7 +102,7 @@ class Postbus:
         Raises:
             SealBroken: it is there and cannot be opened.
         """
-        with self._database.reading() as connection:
+        with self._database.snapshot() as connection:
             row = connection.execute(
                 sa.select(message, delivery.c.collected_at, delivery.c.state)
                 .join_from(delivery, message, delivery.c.message == message.c.id)
