@@ -21,6 +21,8 @@ from gateway.message import Json, as_bytes, canonical_form
 from gateway.replies import instant
 
 SALT_BYTES = 16
+ERASED = "gewist"
+"""The entry that says that content went."""
 HASH_BYTES = 32
 NOTHING_BEFORE = bytes(HASH_BYTES)
 """What the first checkpoint of a log names as the one before it."""
@@ -218,7 +220,7 @@ def proof_of(told: Json) -> Proof:
     """A proof as ``as_json`` wrote it; any other way to write the same is none.
 
     Raises:
-        KeyError, TypeError, ValueError: it is none.
+        KeyError, TypeError, ValueError, OverflowError: it is none.
     """
     point = told["controlepunt"]
     checkpoint = Checkpoint(

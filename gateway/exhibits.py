@@ -17,6 +17,7 @@ from gateway import xml
 from gateway.audit import Chain, Days, Flaw, KeptClose, Sort, Verify, judge_signature, place_of
 from gateway.errors import Refusal
 from gateway.evidence import (
+    ERASED,
     Checkpoint,
     Head,
     Proof,
@@ -43,7 +44,7 @@ NOT_PROVEN = (
     "dat de gegeven sleutels van de gateway zijn: haal ze zelf op bij GET /v1/sleutels",
 )
 
-GIVEN = "het gegeven origineel is het bericht dat werd aangenomen"
+_PROOF_ERASED = "met de inhoud is het bewijs van de aanname gewist"
 
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, Refusal)
 
@@ -75,6 +76,15 @@ class Judged:
         points = [each.checkpoint for each in self.points]
         seen = [Head(point.log, point.number, point.head) for point in points]
         return seen + [head for kept, _ in self.closes for head in kept.close.heads]
+
+
+def is_about(document: Json, original: bytes) -> bool:
+    """Whether this is a receipt, or a package with one, that names this message as it was sent."""
+    try:
+        told = document.get(PACKAGE, document)[RECEIPT]["bewijs"]["origineelSha256"]
+    except _UNREADABLE:
+        return False
+    return bool(told == _sha256(original))
 
 
 def judge(name: str, document: Json, verify: Verify, original: bytes | None = None) -> Judged:
@@ -193,7 +203,7 @@ def _receipt(
         f"het bericht zoals verzonden heeft sha256 {sha256}"
     )
     if original is not None:
-        _same(judged, sha256, original, GIVEN)
+        _same(judged, sha256, original, "het gegeven origineel is het bericht dat werd aangenomen")
 
 
 def _confirmed(body: Json, at: str, original: bytes | None) -> Accepted:
@@ -226,16 +236,20 @@ def _package(judged: Judged, document: Json, verify: Verify, original: bytes | N
     if not _same_message(package):
         judged.flaws.append(Flaw(Sort.STATE, f"{judged.name}, bericht"))
         return
-    if "gewistOp" in package["bericht"] and "bewijs" not in package[RECEIPT]:
-        judged.remarks.append(_erased(package["bericht"]))
-    else:
+    has_proof = "bewijs" in package[RECEIPT]
+    if has_proof:
         _accepted(judged, package, verify, original)
+    signed: set[str] = set()
     for happened in package["gebeurtenissen"]:
         text = happened.get("vastlegging")
         if text is not None:
             proof = proof_of(happened["bewijs"])
             if _stands(judged, text.encode(), proof, verify):
-                _tell(judged, package["bericht"], text, proof.signed.checkpoint)
+                signed.add(_tell(judged, package["bericht"], text, proof.signed.checkpoint))
+    if not has_proof:
+        if ERASED not in signed:
+            raise ValueError("a receipt without its proof")
+        judged.remarks.append(_PROOF_ERASED)
 
 
 def _accepted(judged: Judged, package: Json, verify: Verify, original: bytes | None) -> None:
@@ -250,21 +264,12 @@ def _accepted(judged: Judged, package: Json, verify: Verify, original: bytes | N
         )
 
 
-def _erased(about: Json) -> str:
-    return (
-        f"de inhoud van {about['referentienummer']} van {about['afzender']} is gewist op "
-        f"{about['gewistOp']}, en daarmee het bewijs van de aanname"
-    )
-
-
 def _same_message(package: Json) -> bool:
     """The metadata beside the receipt are those of the message that it confirms.
 
     Its sender too: a number is that of one message for each sender only.
     """
     told, receipt = package["bericht"], package[RECEIPT]
-    if "bericht" not in receipt:
-        return True
     header = receipt["stuurgegevens"]
     confirmed = {
         **receipt["bericht"],
@@ -275,18 +280,20 @@ def _same_message(package: Json) -> bool:
     return all(told[name] == value for name, value in confirmed.items())
 
 
-def _tell(judged: Judged, about: Json, text: str, point: Checkpoint) -> None:
+def _tell(judged: Judged, about: Json, text: str, point: Checkpoint) -> str:
+    """Which kind of thing an entry says of this message; empty where it is of another."""
     entry = parse(text.encode())
     mine = all(entry[name] == about[name] for name in ("referentienummer", "afzender"))
     if not mine:
         judged.flaws.append(Flaw(Sort.STATE, place_of(point)))
-        return
+        return ""
     of = (
         f"aflevering {entry['afleverId']} aan {entry['ontvanger']}"
         if "afleverId" in entry
         else f"bericht {entry['referentienummer']} van {entry['afzender']}"
     )
     judged.proven.append(f"{entry['soort']} op {entry['op']}, {of}; vastgelegd {instant(point.at)}")
+    return str(entry["soort"])
 
 
 def _stands(judged: Judged, entry: bytes, proof: Proof, verify: Verify) -> bool:

@@ -25,6 +25,7 @@ from sqlalchemy.engine import make_url
 from gateway.adapters.ledger.database import connect, translated
 from gateway.adapters.ledger.receipts import signed_of
 from gateway.adapters.ledger.tables import checkpoint, delivery, key, message, unfinished
+from gateway.adapters.secret_files import keep_names
 from gateway.errors import Fault
 from gateway.message import Json
 from gateway.replies import instant
@@ -296,10 +297,6 @@ def _new_file(path: Path) -> Iterator[Path]:
         with fresh.open("rb") as written:
             os.fsync(written.fileno())
         os.link(fresh, path)  # fails where the name was taken meanwhile, unlike a rename
-        within = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(within)
-        finally:
-            os.close(within)
+        keep_names(path.parent)
     finally:
         fresh.unlink(missing_ok=True)

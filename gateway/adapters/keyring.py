@@ -34,7 +34,7 @@ from gateway.message import Oin
 DIGEST = "samenvatting.sleutel"
 DIGEST_KIND = "samenvatting"
 SIGNING = "ondertekening"
-_KINDS = (VAULT, INDEX, DIGEST_KIND)
+_USED_BY_ANY_LEDGER = (VAULT, INDEX, DIGEST_KIND)
 
 _ECDSA = ec.ECDSA(hashes.SHA256())
 
@@ -121,7 +121,7 @@ def make_missing(folder: Path, oin: Oin, used: Container[str] = ()) -> list[str]
         GatewayKeys.create(folder, oin)
         done.append(f"Sleutels om mee te ondertekenen gemaakt in {folder}.")
     # who kept anything had both keys: one that is gone now must come back, not be another
-    elif not any(kind in used for kind in _KINDS) and GatewayKeys.complete(folder):
+    elif not any(kind in used for kind in _USED_BY_ANY_LEDGER) and GatewayKeys.complete(folder):
         done.append(f"Sleutels om mee te ondertekenen aangevuld in {folder}.")
     if not (folder / DIGEST).exists():
         write_secret(folder / DIGEST)

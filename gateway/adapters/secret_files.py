@@ -59,7 +59,12 @@ def write_secret(path: Path, key: bytes | None = None) -> None:
         os.link(name, path)  # fails where the name is taken, unlike a rename
     finally:
         Path(name).unlink(missing_ok=True)
-    within = os.open(path.parent, os.O_RDONLY)
+    keep_names(path.parent)
+
+
+def keep_names(folder: Path) -> None:
+    """Return when the disk knows which files lie in a folder."""
+    within = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(within)
     finally:

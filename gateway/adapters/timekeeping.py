@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gateway.adapters import certificates
 from gateway.adapters.keyring import Keyring
 from gateway.adapters.ledger.ledger import SqlLedger
-from gateway.adapters.ledger.timing import conversation_of
+from gateway.adapters.ledger.timing import RulesFailed
 from gateway.adapters.ledger.writer import Writer
 from gateway.calendar import AMSTERDAM
 from gateway.errors import Fault, LedgerUnavailable, Overloaded
@@ -105,7 +105,8 @@ async def _worked_off(
             raise
         except Exception as bug:  # noqa: BLE001 - the rules of one conversation must not stop all
             if size == 1:
-                told = {"fault": type(bug).__name__, "place": conversation_of(bug)}
+                place = bug.conversatie if isinstance(bug, RulesFailed) else ""
+                told = {"fault": type(bug.__cause__ or bug).__name__, "place": place}
                 log.error("clock.passed_over", extra=told)  # noqa: TRY400
                 passed += 1
             else:

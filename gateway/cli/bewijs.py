@@ -21,7 +21,7 @@ from gateway.cli.given import an_oin, the_ledger
 from gateway.cli.screen import AsJson, as_json, screen, table
 from gateway.errors import Fault, Refusal
 from gateway.evidence import Head
-from gateway.exhibits import GIVEN, NOT_PROVEN, PACKAGE, RECEIPT, Judged, together
+from gateway.exhibits import NOT_PROVEN, PACKAGE, RECEIPT, Judged, is_about, together
 from gateway.message import Json, as_bytes
 from gateway.schemas import Catalogue
 from gateway.settings import load
@@ -135,12 +135,12 @@ def _check(files: list[Path], keys: list[Path], original: Path | None) -> Verdic
     published, remarks = _offline_keys(exhibits, keys)
     verify, seals = verifier(*published), seal_judge(*published)
     sent = None if original is None else original.read_bytes()
-    found = [judged(each, verify, seals, catalogue, sent) for each in exhibits]
-    if any(GIVEN in each.proven for each in found):  # it is that of one, so not of the others
-        found = [
-            judged(each, verify, seals, catalogue) if one.flaws and each.document else one
-            for each, one in zip(exhibits, found, strict=True)
-        ]
+    about = [each for each in exhibits if sent and each.document and is_about(each.document, sent)]
+    found = [
+        # that of one is not that of the others; where it is nobody's, each says so
+        judged(each, verify, seals, catalogue, sent if each in about or not about else None)
+        for each in exhibits
+    ]
     verdict = _verdict(found, [])
     verdict.remarks = [*remarks, *verdict.remarks]
     return verdict

@@ -31,8 +31,9 @@ from gateway.adapters.published_keys import verifier
 from gateway.delivery import State
 from gateway.errors import Code
 from gateway.exhibits import judge
-from gateway.message import Channel, Door, Oin, Receipt, Submission
+from gateway.message import Channel, Door, Oin, Receipt, Submission, canonical_form
 from gateway.record import Confirmed, RefusalEntry
+from gateway.replies import receipt
 from gateway.routing import stand
 from tests.conformance.delivering import conclude, dead, garbage, lend, rows, state_of, stranding
 from tests.conformance.submissions import (
@@ -312,8 +313,20 @@ def test_content_is_erased_with_all_that_proves_it_and_that_it_went_is_signed(
     found = ledger.dossier(None, a_uuid("message", 1))
     assert found is not None
     assert [each.soort for each in found.happenings] == ["gewist"]
-    keys = ledger._keyring.signing.published()
+
+
+def test_the_package_of_what_was_erased_on_request_proves_that_it_was(ledger: SqlLedger) -> None:
+    sent, keyring = about(1, ANNA), ledger._keyring
+    told = receipt(sent, channel=Channel.POSTBUS, gateway=keyring.signing.oin, at=NOON)
+    ledger.record([sent], admitting(Channel.POSTBUS, receipt=canonical_form(told)), NOON)
+    ledger.confirm(MUNICIPALITY, [sent.delivery_id], NOON)
+    erased(ledger)
+
+    found = ledger.dossier(None, a_uuid("message", 1))
+    assert found is not None
+    keys = keyring.signing.published()
     judged = judge("pakket", package(found, None, keys), verifier(keys))
+
     assert (judged.flaws, len(judged.remarks)) == ([], 1)
     assert [each.split()[0] for each in judged.proven] == ["gewist"]
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from fixtures.keyring import a_keyring
 from fixtures.rules import courses
@@ -46,12 +49,13 @@ from tests.conformance.submissions import (
     MUNICIPALITY,
     NOON,
     a_submission,
+    a_uuid,
     admitting,
     many,
     strangers_to_each_other,
 )
 from tests.conformance.test_ledger_plans import listening, whole_tables_read
-from tests.conformance.test_ledger_sealing import with_attachment
+from tests.conformance.test_ledger_sealing import INHOUD, with_attachment
 
 DAY = timedelta(days=1)
 TERMS = read()
@@ -335,3 +339,31 @@ def test_nothing_is_forgotten_before_what_was_signed_last_about_it_is_as_old(
     assert (early.counts, audited) == ({}, [])
     assert (sum(in_time.counts.values()), ledger.audit()) == (1, [])
     ledger.close()
+
+
+@pytest.mark.parametrize("by", ["package", "original", "item", "page"])
+def test_what_is_being_read_while_its_content_goes_is_read_whole(
+    two_ledgers: tuple[SqlLedger, SqlLedger], by: str
+) -> None:
+    one, other = two_ledgers
+    sent = with_attachment()
+    one.record([sent], admitting(Channel.POSTBUS, awaits_confirmation=False), NOON)
+    mine = sent.delivery_id
+    read: dict[str, Callable[[], object]] = {
+        "package": lambda: one.dossier(MUNICIPALITY, a_uuid("message", 1)),
+        "original": lambda: one.original(MUNICIPALITY, mine),
+        "item": lambda: one.postbus_item(MUNICIPALITY, mine),
+        "page": lambda: one.postbus(MUNICIPALITY, limit=1),
+    }
+    gone: list[dict[str, int]] = []
+
+    def erase(_: object, __: object, statement: str, *rest: object) -> None:
+        if "FROM attachment" in statement and not gone:
+            gone.append(swept(other, CONTENT_GOES))
+
+    event.listen(one._database.engine, "before_cursor_execute", erase)
+
+    found = read[by]()
+
+    assert gone == [{"inhoud": 1}]
+    assert INHOUD in repr(found)

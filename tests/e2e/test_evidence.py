@@ -170,7 +170,12 @@ async def test_an_operator_sees_the_timeline_and_what_proves_it_without_content(
         case.here.world, "bewijs", "toon", case.number, "--pakket", package, "--pdf", pdf
     )
 
+    both = await gateway(
+        case.here.world, "bewijs", "toon", case.number, "--pakket", package, "--json"
+    )
+
     assert (shown.returncode, written.returncode) == (0, 0), shown.stderr + written.stderr
+    assert json.loads(both.stdout) == json.loads(package.read_text()), "and nothing else"
     for word in ("ontvangen", "aangenomen", "bevestigd"):
         assert word in shown.stdout
     assert package.stat().st_mode & 0o777 == pdf.stat().st_mode & 0o777 == 0o600

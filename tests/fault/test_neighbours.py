@@ -6,7 +6,7 @@ import asyncio
 import re
 import subprocess
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,17 +172,33 @@ async def side_by_side(shv: Creditor, places: Sequence[Place]) -> None:
     ]
     many = Pace().slots + Pace().per_party
     at_first = [an_xml_post(shv.signed(NOTICE, a_notice(recipient=SE))) for _ in range(many)]
+    await in_turn(places, dict(zip(numbers, posts, strict=True)), at_first, asides)
+
+
+async def in_turn(
+    places: Sequence[Place],
+    posts: Mapping[str, bytes],
+    at_first: Sequence[bytes],
+    asides: Sequence[bytes],
+) -> None:
+    """Post the same at each place until the healthy party has it all.
+
+    Args:
+        posts: To the healthy party, by number.
+        at_first: To its neighbours, from the beginning.
+        asides: To them, meanwhile.
+    """
     async with asyncio.TaskGroup() as group:
         for place in places:
             place.begin()
             group.create_task(place.post_beside(at_first, asides))
-        for at, (number, post) in enumerate(zip(numbers, posts, strict=True)):
+        for at, (number, post) in enumerate(posts.items()):
             turn = at % len(places)
             for place in (*places[turn:], *places[:turn]):
                 await place.post(number, post)
             await asyncio.sleep(EVERY_SECONDS)
     for place in places:
-        await place.healthy.until(numbers)
+        await place.healthy.until(list(posts))
 
 
 def typical(seconds: Sequence[float], share: float) -> float:

@@ -32,11 +32,11 @@ from tests.fault.conftest import Counts
 from tests.fault.flooding import Connection, an_xml_post, resident
 from tests.fault.load import FIRST
 from tests.fault.test_neighbours import (
-    EVERY_SECONDS,
     MORE_MIB,
     ROUNDS,
     Clocked,
     Place,
+    in_turn,
     slower,
 )
 from tests.servers.party import at_broker, eventually
@@ -127,20 +127,10 @@ async def side_by_side(se: Creditor, places: Sequence[Place]) -> None:
     the machine does slows all of them alike.
     """
     numbers = [fresh() for _ in range(SAMPLES)]
-    posts = [a_post_to(se, OVERIGE_SHV, reference) for reference in numbers]
+    posts = {number: a_post_to(se, OVERIGE_SHV, number) for number in numbers}
     at_first = [a_post_to(se, SHV) for _ in range(AT_FIRST)]
-    asides = [a_post_to(se, SHV) for _ in numbers]
-    async with asyncio.TaskGroup() as group:
-        for place in places:
-            place.begin()
-            group.create_task(place.post_beside(at_first, asides))
-        for at, (number, post) in enumerate(zip(numbers, posts, strict=True)):
-            turn = at % len(places)
-            for place in (*places[turn:], *places[:turn]):
-                await place.post(number, post)
-            await asyncio.sleep(EVERY_SECONDS)
-    for place in places:
-        await place.healthy.until(numbers)
+    asides = [a_post_to(se, SHV) for _ in posts]
+    await in_turn(places, posts, at_first, asides)
 
 
 def a_post_to(se: Creditor, recipient: Oin, reference: str | None = None) -> bytes:

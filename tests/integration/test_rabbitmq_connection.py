@@ -82,13 +82,18 @@ class Inbox:
 
 @asynccontextmanager
 async def consuming(
-    broker: Broker, inbox: Inbox, *, queue: str = INZENDING, prefetch: int = 10
+    broker: Broker,
+    inbox: Inbox,
+    *,
+    queue: str = INZENDING,
+    prefetch: int = 10,
+    watch_every: timedelta = timedelta(seconds=0.1),
 ) -> AsyncIterator[BrokerConnection]:
     connection = BrokerConnection(
         broker.url,
         name="test-in",
         prepare=TOPOLOGY.declare,
-        watch_every=timedelta(seconds=0.1),
+        watch_every=watch_every,
     )
     connection.subscribe(queue, prefetch=prefetch, receive=inbox.letters.append)
     async with connection:
@@ -255,7 +260,9 @@ async def test_publishing_to_a_missing_exchange_mends_itself(broker: Broker) -> 
 @pytest.mark.broker
 async def test_a_deleted_queue_is_declared_and_consumed_again(broker: Broker) -> None:
     inbox = Inbox()
-    async with consuming(broker, inbox, queue=answer_queue(SHV)):
+    # the broker says that the subscription ended: nobody waits for the next look
+    seldom = timedelta(minutes=5)
+    async with consuming(broker, inbox, queue=answer_queue(SHV), watch_every=seldom):
         async with at_broker(broker.url) as channel:
             await channel.queue_delete(answer_queue(SHV))
 

@@ -15,13 +15,14 @@ from gateway.adapters.ledger.ledger import ledger_in_memory
 from gateway.adapters.published_keys import verifier
 from gateway.audit import KeptClose, Sort
 from gateway.evidence import NOTHING_BEFORE, DayClose, day_close_digest, day_close_text
-from gateway.exhibits import GIVEN, Judged, judge, together
+from gateway.exhibits import PACKAGE, RECEIPT, Judged, judge, together
 from gateway.message import Json, Receipt, as_bytes, canonical_form
 from tests.conformance.conftest import at_noon
 from tests.conformance.submissions import NOON, admitting, strangers_to_each_other
 from tests.unit.test_evidence import a_receipt
 
 FIRST = date(2026, 3, 1)
+GIVEN = "het gegeven origineel is het bericht dat werd aangenomen"
 
 
 def closes(count: int) -> list[DayClose]:
@@ -114,3 +115,23 @@ def test_an_original_is_that_of_one_receipt_and_says_nothing_against_the_others(
     assert (theirs["klopt"], theirs["bewezen"].count(GIVEN)) == (True, 1)
     assert [each["gebrek"] for each in nobodys["gebreken"]] == [Sort.CONTENT, Sort.CONTENT]
     assert [each.returncode for each in checks] == [0, 1]
+
+
+def test_a_package_that_only_says_that_its_proof_was_erased_proves_nothing() -> None:
+    (told,), _, keys = receipts(1)
+    receipt = told[RECEIPT]
+    header = receipt["stuurgegevens"]
+    del receipt["bewijs"]
+    about = {
+        **receipt["bericht"],
+        "afzender": header["ontvanger"]["oin"],
+        "conversatieReferentienummer": header["conversatieReferentienummer"],
+        "ontvangenOp": receipt["ontvangenOp"],
+        "gewistOp": "2026-04-01T12:00:00.000Z",
+    }
+    made = {"bericht": about, "origineel": {}, RECEIPT: receipt, "gebeurtenissen": []}
+
+    judged = judge("pakket", {PACKAGE: made}, verifier(keys))
+
+    assert [flaw.sort for flaw in judged.flaws] == [Sort.UNREADABLE]
+    assert (judged.proven, judged.remarks) == ([], [])

@@ -26,10 +26,9 @@ from gateway.adapters.ledger.tables import (
     person,
     restriction,
 )
+from gateway.evidence import ERASED
 from gateway.message import canonical_form
 from gateway.replies import instant
-
-ERASED = "gewist"
 
 # Everything of a message that says what was in it, or proves that.
 _CONTENT = (

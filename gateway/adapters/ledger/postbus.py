@@ -65,14 +65,13 @@ class Postbus:
         by another process while somebody pages may get a place before the cursor, as does
         what had to wait for another channel: start again at 0 to see all.
         """
+        if budget is None:
+            names = _ready(lent(content=False), ontvanger, after, limit)
+            with self._database.reading() as connection:
+                return [(row.id, as_delivery(row)) for row in connection.execute(names)]
         with self._database.snapshot() as connection:
             while True:
-                ready = _ready(sizes() if budget is not None else lent(content=False), ontvanger)
-                rows: Sequence[Any] = connection.execute(
-                    ready.where(delivery.c.id > after).limit(limit)
-                ).all()
-                if budget is None:
-                    return [(row.id, as_delivery(row)) for row in rows]
+                rows = connection.execute(_ready(sizes(), ontvanger, after, limit)).all()
                 looked = within(rows, budget)
                 found, broken = load(connection, looked, self._keyring.vault)
                 for each in broken:
@@ -185,16 +184,18 @@ class Postbus:
         return as_view(row, receipt_of(row.receipt, row.original_sha256, proof))
 
 
-def _ready(query: sa.Select[Any], ontvanger: Oin) -> sa.Select[Any]:
-    return query.where(
+def _ready(query: sa.Select[Any], ontvanger: Oin, after: int, limit: int) -> sa.Select[Any]:
+    ready = query.where(
         in_postbus(delivery),
         # what needs no confirmation stays offered when its content is gone
         unerased(message),
         delivery.c.ontvanger == ontvanger,
+        delivery.c.id > after,
         sa.not_(is_restricted()),
-        # Within a conversation this is the order of the volgnummers, because both are given
-        # out while the conversation is locked.
-    ).order_by(delivery.c.id)
+    )
+    # Within a conversation this is the order of the volgnummers, because both are given out
+    # while the conversation is locked.
+    return ready.order_by(delivery.c.id).limit(limit)
 
 
 def _confirms(row: Any) -> Confirmed:

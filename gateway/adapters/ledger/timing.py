@@ -44,6 +44,14 @@ TRIES = 20
 Work = Callable[[sa.Connection, Page], int]
 
 
+class RulesFailed(Exception):
+    """Our rules failed on one conversation; its cause says how."""
+
+    def __init__(self, conversatie: str) -> None:
+        super().__init__(conversatie)
+        self.conversatie = conversatie
+
+
 class Timing:
     """The part of the ledger that the clock works from."""
 
@@ -168,17 +176,11 @@ class Timing:
 
 @contextmanager
 def _naming(row: Any) -> Iterator[None]:
-    """Have what our rules raise say on which conversation they did (``conversation_of``)."""
+    """Have what our rules raise say on which conversation they did."""
     try:
         yield
     except Exception as bug:
-        bug.add_note(row.conversatie)
-        raise
-
-
-def conversation_of(bug: Exception) -> str:
-    """On which conversation our rules raised this; empty where that is not known."""
-    return "".join(getattr(bug, "__notes__", ()))
+        raise RulesFailed(row.conversatie) from bug
 
 
 def due_now(now: datetime, limit: int, passed: int = 0) -> sa.Select[int]:

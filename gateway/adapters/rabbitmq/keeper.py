@@ -26,7 +26,7 @@ from gateway.message import Oin
 log = logging.getLogger(__name__)
 
 LARGEST_GARBAGE_BYTES = 64 * 1024
-"""Of an unreadable letter so many first bytes are kept."""
+"""Of a letter that the ledger cannot place so many first bytes are kept."""
 
 REASONS = {
     "rejected": Reason.GEWEIGERD,
@@ -62,11 +62,9 @@ def stranding(letter: Letter, at: datetime) -> Stranding | None:
         and UUID.fullmatch(delivery_id)
     ):
         note = death.reason.replace("_", "-")
-        recipient, raw = (
-            Oin(death.queue.removeprefix("partij.")),
-            letter.body[:LARGEST_GARBAGE_BYTES],
-        )
-        return Stranding(delivery_id, REASONS[death.reason], note, at, raw, recipient)
+        recipient, reason = Oin(death.queue.removeprefix("partij.")), REASONS[death.reason]
+        # it may be the last copy: after a restore the ledger may not know this delivery
+        return Stranding(delivery_id, reason, note, at, _first_bytes(letter), recipient)
     return _garbage(letter, Reason.ONLEESBAAR, "onbekend", at)
 
 
@@ -75,7 +73,11 @@ def _as_garbage(letter: Letter, at: datetime) -> Stranding | None:
 
 
 def _garbage(letter: Letter, reason: Reason, note: str, at: datetime) -> Stranding:
-    return Stranding(None, reason, note, at, garbage=letter.body[:LARGEST_GARBAGE_BYTES])
+    return Stranding(None, reason, note, at, _first_bytes(letter))
+
+
+def _first_bytes(letter: Letter) -> bytes:
+    return letter.body[:LARGEST_GARBAGE_BYTES]
 
 
 Read = Callable[[Letter, datetime], Stranding | None]

@@ -40,7 +40,10 @@ class Lanes:
         Raises:
             TimeoutError: its channel could not be opened in time.
         """
-        return self._lanes.get(recipient) or await self._opened(recipient)
+        lane = self._lanes.get(recipient)
+        if lane is None and len(self._lanes) >= MOST_LANES:
+            return self._shared(recipient)
+        return lane or await self._opened(recipient)
 
     async def _opened(self, recipient: str) -> Lane:
         with OwnCancellationOnly():

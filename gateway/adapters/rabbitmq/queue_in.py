@@ -58,7 +58,7 @@ class Intake:
         confirm: The party has taken these deliveries.
         objection: Why the party rejects this delivery: its id and a code.
         receipt: Composes the answer to what was accepted, for this party.
-        refusal: Composes the Foutbericht for what was refused, for this party.
+        refusal: Counts what was refused, and composes the Foutbericht for this party.
     """
 
     accept: Callable[[Received], Awaitable[Receipt]]
