@@ -40,6 +40,7 @@ verwerkersovereenkomst.
 |---|---|---|
 | grootboek: inhoud | het bericht zoals verzonden, zoals vertaald, en de bijlagen, elk verzegeld met een sleutel per bericht | wie ook de sleutel van de kluis heeft; die ligt buiten de gegevens |
 | grootboek: gegevens | wie schreef wie, wanneer, welk soort, welke nummers, wat ervan werd | de beheerder van de database |
+| grootboek: teruggekomen | wat de broker teruggaf en bij geen aflevering hoort, verzegeld; op verzoek van een betrokkene wordt daarin niet gezocht | wie ook de sleutel van de kluis heeft |
 | grootboek: blinde index | een samenvatting van het burgerservicenummer onder een eigen sleutel, per gesprek | niemand zonder die sleutel |
 | grootboek: bewijs | hashes met zout; na het wissen van een bericht is het zout weg en zegt de hash niets meer | iedereen die een bevestiging heeft, over dat bericht |
 | broker | afleveringen in gewone tekst tot ze zijn opgehaald; met `inhoud = "verwijzing"` alleen een verwijzing | de beheerder van de broker, en de ene ontvanger |
@@ -87,6 +88,12 @@ def _terms(retention: Retention) -> Iterator[str]:
         days = (terms.content, terms.attachments, terms.undelivered, terms.metadata)
         who = ", ".join(each for each in chosen if each) or "alles"
         yield f"| {who} | " + " | ".join(f"{each.days} dagen" for each in days) + " |"
+    yield ""
+    yield (
+        f"Wat bij geen bericht hoort: dat iets werd geweigerd {retention.refusals.days} dagen, wat de "
+        f"broker teruggaf {retention.garbage.days} dagen, en de vorderingen en bedragen van een "
+        f"gesprek {retention.kerns.days} dagen na zijn einde."
+    )
 
 
 def _module(module: str, why: dict[str, str], catalogue: Catalogue) -> Iterator[str]:
